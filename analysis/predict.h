@@ -1,0 +1,61 @@
+// Prices a Plan on a machine under a backend. Serial sum, op by op (not a max() roofline):
+//   t_op = c_op + max(weights / stream(format, working set), ...) + kv / kv_stream
+//          + flops / F(n) + attention flops / F_attn ;  T_step = t_step + layers * c_layer + sum t_op
+// Evidence for the serial sum and for fixed costs per op: reports/decisions/. The speed of light is
+// bytes / peak bandwidth or flops / peak rate, whichever is larger, with no other cost.
+//   Prediction p = predict(machine, backend, plan, kv);   p.ledger.op_time()
+// Pure: no I/O, no clock. Unknown formats use the backend's default and lower the basis.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hwmodel/machine.h"
+#include "workload/plan.h"
+
+namespace bandwall {
+
+enum class Bound { WeightBandwidth, KvBandwidth, Compute, Dequantization, Overhead };
+std::string_view name(Bound bound);
+
+enum class Basis { MeasuredHere, CalibratedBackend, SameClass, DatasheetOnly };
+std::string_view name(Basis basis);
+
+struct OpPrediction {
+  OpKey key;
+  Seconds expected, speed_of_light;
+  Bound bound;
+};
+
+struct Prediction {
+  std::vector<OpPrediction> ops;
+  Ledger ledger;                 // plan's traffic with expected times; wall = step time
+  Seconds step, speed_of_light;
+  Bound bound;                   // the largest share of the step
+  Basis basis;
+  double low = 1, high = 1;      // factors on the step time: [step*low, step*high]
+  std::vector<std::string> notes;
+};
+
+Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,
+                   const KvConfig& kv, const Step& step, const Routing& routing, int threads = 0);
+
+// Throughputs of a scenario, tokens per second. Decode: mean over n_gen tokens from `depth`
+// (T is linear in context: evaluated in the middle). Prefill: n_prompt tokens in micro-batches.
+struct Scenario {
+  std::int64_t n_prompt = 0, n_gen = 0, depth = 0, batch = 1, n_ubatch = 512;
+  KvConfig kv;
+  int threads = 0;
+};
+struct Throughput {
+  double ts = 0, ts_low = 0, ts_high = 0, ts_speed_of_light = 0;
+  Seconds total;
+  Bound bound;
+  Basis basis;
+  Bytes bytes_weights, bytes_kv;        // of one decode step (or of the whole prompt)
+  std::vector<std::string> notes;
+};
+Throughput predict_decode(const Machine&, const Backend&, const ModelSpec&, const Scenario&);
+Throughput predict_prefill(const Machine&, const Backend&, const ModelSpec&, const Scenario&);
+
+}  // namespace bandwall

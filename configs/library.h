@@ -1,0 +1,41 @@
+// The shipped data (machines, backends, models), embedded in the program, and user files of the
+// same schemas. Names are looked up first, then paths ending in .yaml.
+//   Machine m = load_machine("gb10");  Machine two = load_machine("2xgb10");
+//   ModelShape s = load_model_shape("minimax-m2.5");
+// Throws Error (Input): unknown name with did-you-mean and the list, or every problem of the file.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hwmodel/machine.h"
+#include "workload/model_spec.h"
+
+namespace bandwall {
+
+Machine load_machine(std::string_view name_or_path);
+Backend load_backend(std::string_view name_or_path);
+ModelShape load_model_shape(std::string_view name_or_path);
+
+std::vector<std::string> machine_names();
+std::vector<std::string> backend_names();
+std::vector<std::string> model_names();
+
+// The text of a shipped file and its name, for `show` and for tests.
+struct ConfigText {
+  std::string_view file_name, text;
+};
+const std::vector<ConfigText>& shipped_machines();
+const std::vector<ConfigText>& shipped_backends();
+const std::vector<ConfigText>& shipped_models();
+
+Machine parse_machine(std::string_view text, std::string file_name);
+Backend parse_backend(std::string_view text, std::string file_name);
+ModelShape parse_model_shape(std::string_view text, std::string file_name);
+
+// Writers: parse(write(x)) == x. `calibrate` uses them; a profile file holds machine and backend.
+std::string write_machine(const Machine& machine);
+std::string write_backend(const Backend& backend);
+
+}  // namespace bandwall

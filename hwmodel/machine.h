@@ -1,0 +1,114 @@
+// Machine (hardware profile) and Backend (software stack on it). Every figure carries its source.
+// Pure data: configs/ reads it from YAML, analysis/ computes with it.
+// Capacity: usable = visible - reserve. Bandwidth: peak is the data sheet, achievable is measured.
+// An unknown figure is std::nullopt, never 0.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hwmodel/units.h"
+
+namespace bandwall {
+
+struct Source {
+  enum class Kind { Datasheet, Measured, Derived, Assumed } kind = Kind::Assumed;
+  std::string note;
+};
+std::string_view name(Source::Kind kind);
+
+template <class T>
+struct Sourced {
+  T value{};
+  Source source;
+};
+
+// Read bandwidth as a function of the working set, one curve per thread count; between points the
+// rate is interpolated over log(working set), outside it is the nearest point.
+struct RatePoint {
+  Bytes working_set;
+  BytesPerSecond rate;
+};
+struct RateCurve {
+  int threads = 0;                     // 0: the whole device
+  std::vector<RatePoint> points;       // ascending working sets, at least one
+  Source source;
+  BytesPerSecond at(Bytes working_set) const;
+};
+
+struct MemoryPool {
+  std::string name;                    // "unified", "vram", "host"
+  Sourced<Bytes> installed, visible, reserve;   // usable = visible - reserve
+  Sourced<BytesPerSecond> peak;
+  Sourced<BytesPerSecond> achievable;  // a plain read kernel, large arrays
+  Bytes usable() const { return visible.value - reserve.value; }
+};
+
+struct CacheLevel {
+  std::string name;                    // "L2", "L3"
+  Sourced<Bytes> capacity;
+};
+
+struct ComputeRate {
+  std::string numeric;                 // "fp4", "fp8", "bf16", "fp32", "int8"
+  Sourced<FlopsPerSecond> peak;
+  std::optional<Sourced<FlopsPerSecond>> achievable;
+};
+
+struct KernelLimits {                  // GPU only
+  Sourced<Bytes> shared_per_block, shared_per_sm, reserved_per_block;
+  Sourced<double> sm_count, registers_per_sm, warps_per_sm, blocks_per_sm;
+};
+
+struct Link {
+  std::string name;                    // "connectx-7", "nvme", "pcie"
+  Sourced<BytesPerSecond> bandwidth;
+  std::optional<Sourced<Seconds>> latency;
+};
+
+struct Machine {
+  std::string name, title;
+  int devices = 1;                     // "2xgb10": two of them joined by `device_link`
+  std::vector<MemoryPool> pools;       // first = where weights and KV live
+  std::vector<CacheLevel> caches;
+  std::vector<RateCurve> read_curves;  // measured machines; empty = pool.achievable everywhere
+  std::vector<ComputeRate> compute;
+  std::optional<KernelLimits> kernel_limits;
+  std::vector<Link> links;
+  std::optional<std::string> device_link;       // name of the link that joins several of them
+  std::optional<Sourced<Watts>> power;
+  std::optional<Sourced<double>> price_usd;
+  std::string default_backend;
+
+  const MemoryPool& pool() const { return pools.front(); }
+  const ComputeRate* rate(std::string_view numeric) const;
+  const Link* link(std::string_view name) const;
+};
+
+// Rates of one software stack on one machine (or class of machines: machine empty).
+struct GemmRate {                      // F(n) = rate * n / (n + n_half), n rows of activations
+  FlopsPerSecond rate;
+  double n_half = 0;
+};
+struct Backend {
+  std::string name, title, version, machine;
+  bool calibrated = false;             // figures measured on that machine, not borrowed
+  double efficiency_default = 1;       // share of achievable bandwidth when no stream rate is given
+  // Weight stream rate by format name; "default" is used for formats without a row. Curves over the
+  // step's working set where the machine has caches that matter.
+  std::map<std::string, Sourced<BytesPerSecond>> stream;
+  std::map<std::string, std::vector<RateCurve>> stream_curves;
+  std::map<std::string, Sourced<BytesPerSecond>> kv_stream;        // by KV format or "default"
+  std::map<std::string, Sourced<ElementsPerSecond>> kv_elements;   // third roof; absent = none
+  std::map<std::string, Sourced<GemmRate>> gemm;                   // by format name or "default"
+  std::optional<Sourced<FlopsPerSecond>> attention_rate;
+  std::map<std::string, Sourced<Seconds>> op_seconds;              // by OpKind name or "default"
+  std::optional<Sourced<Seconds>> layer_seconds;                   // fixed cost of a layer
+  std::optional<Sourced<Seconds>> step_seconds;                    // host time per step
+  std::optional<Sourced<Bytes>> context_bytes;                     // CUDA context, runtime
+  int threads = 0;                     // thread count the figures were measured with, 0 = device
+};
+
+}  // namespace bandwall

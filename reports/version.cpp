@@ -1,0 +1,7 @@
+#include "reports/version.h"
+
+namespace bandwall {
+
+std::string_view version() { return BANDWALL_VERSION; }
+
+}  // namespace bandwall

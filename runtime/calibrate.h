@@ -1,0 +1,32 @@
+// Measures this host with the engine's own compiled kernels: read bandwidth over working sets and
+// threads, stream rate per format on model-like shapes, op and barrier cost, GEMM rate per format
+// over n, attention over KV. Result: a Machine and a Backend with source "measured".
+//   Calibration c = calibrate({.budget = Seconds(15)});
+// Probes are interleaved and repeated; medians and the spread are kept. No file is written here.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "hwmodel/machine.h"
+
+namespace bandwall {
+
+struct CalibrateOptions {
+  Seconds budget{100};          // <= 15 s: quick form (fewer sizes and formats)
+  int threads = 0;              // 0: default_threads()
+  std::function<void(const std::string&, double done)> progress;   // may be empty
+};
+
+struct Calibration {
+  Machine machine;              // name "this"
+  Backend backend;              // name "bandwall-cpu"
+  std::string date, environment;   // cpu, isa, kernel, compiler
+  double spread = 0;            // relative: median absolute deviation of the bandwidth probe
+  bool host_busy = false;       // other work was seen while measuring
+  std::string warning;          // one sentence when host_busy
+};
+
+Calibration calibrate(const CalibrateOptions& options);
+
+}  // namespace bandwall

@@ -1,0 +1,99 @@
+// The engine: runs a model file with real kernels and meters every op.
+//   LoadedModel model = LoadedModel::open("model.gguf");
+//   Engine engine(model, {.context = 4096, .threads = 2});
+//   auto logits = engine.evaluate(tokens, Outputs::Last, &meter);   // appends to the KV cache
+// Weights are used in place from the mapping; nothing is copied. One sequence per Engine.
+// Logits are bitwise the same for every thread count. Not thread-safe; one owner.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/kernels/kernels.h"
+#include "workload/ledger.h"
+#include "workload/model_spec.h"
+#include "workload/plan.h"
+
+namespace bandwall {
+
+// A mapped model: all parts of the file, its spec, and where each tensor lies.
+class LoadedModel {
+ public:
+  static LoadedModel open(const std::string& path);                       // finds split siblings
+  static LoadedModel from_memory(std::span<const std::byte> bytes, std::string name);  // demo model
+  LoadedModel(LoadedModel&&) noexcept;
+  ~LoadedModel();
+
+  const ModelSpec& spec() const;
+  std::span<const GgufFile> files() const;
+  const std::byte* data(const TensorSpec& tensor) const;   // packed values, in the mapping
+  const GgufValue* metadata(std::string_view key) const;
+  std::int64_t file_bytes() const;
+  // Throws Error (Input) naming the first tensor whose format has no kernel.
+  void require_kernels() const;
+
+ private:
+  LoadedModel();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+enum class KernelMode { Fast, Reference };
+enum class Outputs { None, Last, All };
+
+struct EngineOptions {
+  std::int64_t context = 4096;      // positions; refused beyond memory, not beyond training length
+  std::int64_t n_ubatch = 512;
+  int threads = 0;                  // 0: physical cores
+  const KvFormat* k = nullptr;      // nullptr: f16
+  const KvFormat* v = nullptr;
+  KernelMode kernels = KernelMode::Fast;
+  const KernelTable* table = nullptr;   // force an instruction set (tests); nullptr: best
+  bool pin_threads = true;
+};
+
+// What really happened, step by step: a Ledger of times and bytes, and the routing.
+struct Meter {
+  Ledger ledger;                                        // sums over steps
+  // routing[layer] -> distinct experts of each metered step, for replay through plan_step.
+  struct StepRecord {
+    Step step;
+    Routing routing;
+    Seconds wall;
+  };
+  std::vector<StepRecord> steps;
+  // Chosen expert ids, when record_experts: experts[layer][position] in falling score.
+  bool record_experts = false;
+  std::vector<std::vector<std::vector<std::int32_t>>> experts;
+};
+
+class Engine {
+ public:
+  Engine(const LoadedModel& model, EngineOptions options);
+  ~Engine();
+
+  // Evaluates tokens after what the cache holds, in micro-batches. Returns logits rows
+  // (vocab floats each): none, the last position, or all positions. Throws Error (Input) when the
+  // context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf logits.
+  std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
+                                  Meter* meter = nullptr);
+  void reset();                          // empties the cache
+  void rewind(std::int64_t position);    // keeps the first `position` cells
+  std::int64_t position() const;
+  const EngineOptions& options() const;  // as resolved (threads, KV formats, table)
+  Bytes kv_bytes() const;                // allocated cache
+  // A flag that another thread or a signal handler may set: evaluate then throws Interrupted.
+  void set_interrupt(const std::atomic<bool>* flag);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct Interrupted {};
+
+}  // namespace bandwall

@@ -1,0 +1,25 @@
+// What this host is: CPU, instruction sets, caches, memory, cores. Read from /proc and /sys;
+// unknown figures are empty, never guessed.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hwmodel/units.h"
+
+namespace bandwall {
+
+struct HostInfo {
+  std::string cpu, kernel, compiler;
+  std::vector<std::string> isa;             // "avx2", "fma", "avx512f", "avx512_vnni", ...
+  int logical_cpus = 1, physical_cores = 1;
+  std::optional<Bytes> l1d, l2, l3;         // per core, per core, whole
+  std::optional<Bytes> memory_total, memory_available;   // cgroup limit respected
+  double load1 = 0;                         // 1-minute load average
+  std::string huge_pages;                   // "madvise", "always", "never"
+};
+
+HostInfo host_info();
+
+}  // namespace bandwall

@@ -1,0 +1,92 @@
+#include "workload/format.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "hwmodel/error.h"
+
+namespace bandwall {
+namespace {
+
+bool same_letters(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+}  // namespace
+
+const std::vector<FormatInfo>& all_formats() {
+  using enum Format;
+  static const std::vector<FormatInfo> table = {
+      {F32, "F32", 1, 4, false},         {F16, "F16", 1, 2, false},
+      {Q4_0, "Q4_0", 32, 18, true},      {Q4_1, "Q4_1", 32, 20, true},
+      {Q5_0, "Q5_0", 32, 22, true},      {Q5_1, "Q5_1", 32, 24, true},
+      {Q8_0, "Q8_0", 32, 34, true},      {Q8_1, "Q8_1", 32, 36, true},
+      {Q2_K, "Q2_K", 256, 84, true},     {Q3_K, "Q3_K", 256, 110, true},
+      {Q4_K, "Q4_K", 256, 144, true},    {Q5_K, "Q5_K", 256, 176, true},
+      {Q6_K, "Q6_K", 256, 210, true},    {Q8_K, "Q8_K", 256, 292, true},
+      {IQ2_XXS, "IQ2_XXS", 256, 66, true}, {IQ2_XS, "IQ2_XS", 256, 74, true},
+      {IQ3_XXS, "IQ3_XXS", 256, 98, true}, {IQ1_S, "IQ1_S", 256, 50, true},
+      {IQ4_NL, "IQ4_NL", 32, 18, true},  {IQ3_S, "IQ3_S", 256, 110, true},
+      {IQ2_S, "IQ2_S", 256, 82, true},   {IQ4_XS, "IQ4_XS", 256, 136, true},
+      {I8, "I8", 1, 1, false},           {I16, "I16", 1, 2, false},
+      {I32, "I32", 1, 4, false},         {I64, "I64", 1, 8, false},
+      {F64, "F64", 1, 8, false},         {IQ1_M, "IQ1_M", 256, 56, true},
+      {BF16, "BF16", 1, 2, false},       {TQ1_0, "TQ1_0", 256, 54, true},
+      {TQ2_0, "TQ2_0", 256, 66, true},   {MXFP4, "MXFP4", 32, 17, true},
+      {NVFP4, "NVFP4", 64, 36, true},    {Q1_0, "Q1_0", 128, 18, true},
+      {Q2_0, "Q2_0", 64, 18, true},      {F8_E4M3, "F8_E4M3", 1, 1, true},
+      {FP8_BLOCK128, "FP8_BLOCK128", 16384, 16388, true},
+      {NVFP4_ST, "NVFP4_ST", 16, 9, true},
+  };
+  return table;
+}
+
+const FormatInfo& info(Format format) {
+  for (const FormatInfo& f : all_formats()) {
+    if (f.format == format) return f;
+  }
+  BANDWALL_CHECK(!"format without a table row");
+  return all_formats().front();
+}
+
+std::optional<Format> format_from_ggml_type(std::uint32_t type) {
+  if (type >= 1000) return std::nullopt;
+  for (const FormatInfo& f : all_formats()) {
+    if (static_cast<std::uint32_t>(f.format) == type) return f.format;
+  }
+  return std::nullopt;
+}
+
+std::optional<Format> format_from_name(std::string_view name) {
+  for (const FormatInfo& f : all_formats()) {
+    if (same_letters(f.name, name)) return f.format;
+  }
+  return std::nullopt;
+}
+
+std::int64_t row_bytes(Format format, std::int64_t values) {
+  const FormatInfo& f = info(format);
+  BANDWALL_CHECK(values >= 0 && values % f.values_per_block == 0);
+  return values / f.values_per_block * f.bytes_per_block;
+}
+
+const std::vector<KvFormat>& all_kv_formats() {
+  static const std::vector<KvFormat> table = {
+      {"f32", 1, 4, false},      {"f16", 1, 2, false},      {"bf16", 1, 2, false},
+      {"q8_0", 32, 34, true},    {"q5_1", 32, 24, true},    {"q5_0", 32, 22, true},
+      {"q4_1", 32, 20, true},    {"q4_0", 32, 18, true},    {"iq4_nl", 32, 18, true},
+      {"tbq4_0", 256, 130, true}, {"tbq3_0", 256, 98, true},
+  };
+  return table;
+}
+
+const KvFormat* kv_format_from_name(std::string_view name) {
+  for (const KvFormat& f : all_kv_formats()) {
+    if (same_letters(f.name, name)) return &f;
+  }
+  return nullptr;
+}
+
+}  // namespace bandwall

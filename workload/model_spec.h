@@ -1,0 +1,124 @@
+// What a model is made of: hyper-parameters and the list of its tensors with formats and bytes.
+// One ModelSpec comes from a GGUF file, or from a shipped shape plus a quantization mix.
+//   ModelSpec m = model_from_gguf(files);            m.architecture == "minimax-m2"
+//   ModelSpec m = model_from_shape(shape, "Q3_K_M"); // bytes by llama.cpp's mix rules
+// Tensor names and dims follow GGUF: dims[0] is the row length, then rows, then experts.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "workload/format.h"
+#include "workload/gguf.h"
+
+namespace bandwall {
+
+// The part a tensor plays in a step; the op that reads it follows from it (plan.h).
+enum class Role {
+  TokenEmbedding, OutputNorm, OutputHead, RopeFactors,
+  AttnNorm, AttnQ, AttnK, AttnV, AttnOut, AttnQNorm, AttnKNorm, AttnSinks,
+  FfnNorm, Router, RouterBias, ExpertGate, ExpertUp, ExpertDown,
+  DenseGate, DenseUp, DenseDown, SharedGate, SharedUp, SharedDown,
+  Other,  // known file content that a step does not read (MTP blocks, scales of other engines)
+};
+std::string_view name(Role role);
+
+enum class RouterKind { None, SoftmaxAll, SoftmaxSelected, SigmoidBias };
+enum class RopeKind { Neighbours, Halves };       // (0,1),(2,3).. or (i, i + rot/2)
+enum class QkNorm { None, PerHead, WholeWidth };
+enum class Activation { Silu, ClampedSwiglu };    // ClampedSwiglu: gpt-oss, limit 7, alpha 1.702
+
+// Shape and constants of a decoder-only transformer. Counts are counts, sizes are values (not bytes).
+struct Hyper {
+  std::int64_t layers = 0, hidden = 0, vocab = 0, context_train = 0;
+  std::int64_t heads = 0, kv_heads = 0, head_dim_k = 0, head_dim_v = 0;
+  std::int64_t ffn = 0;                           // dense feed-forward width, 0 = none
+  std::int64_t experts = 0, experts_used = 0, expert_ffn = 0, shared_ffn = 0, dense_layers = 0;
+  std::int64_t window = 0;                        // sliding window in positions, 0 = none
+  bool tied_head = false;
+  double rms_eps = 1e-5;
+
+  RopeKind rope = RopeKind::Halves;
+  std::int64_t rope_dims = 0;
+  double rope_base = 10000.0;
+  double rope_scale = 1.0;                        // linear: positions are divided by it
+  bool yarn = false;
+  double yarn_factor = 1.0, yarn_beta_fast = 32.0, yarn_beta_slow = 1.0, yarn_attn_factor = 1.0;
+  std::int64_t yarn_original_context = 0;
+
+  RouterKind router = RouterKind::None;
+  bool router_norm = true;                        // weights of the chosen sum to 1
+  double router_scale = 1.0;
+  QkNorm qk_norm = QkNorm::None;
+  Activation activation = Activation::Silu;
+  bool window_alternates = false;                 // even layers slide (gpt-oss)
+
+  // True when layer `l` sees only the last `window` positions (its own included).
+  bool slides(std::int64_t l) const { return window > 0 && (!window_alternates || l % 2 == 0); }
+  std::int64_t q_width() const { return heads * head_dim_k; }
+  std::int64_t k_width() const { return kv_heads * head_dim_k; }
+  std::int64_t v_width() const { return kv_heads * head_dim_v; }
+  bool is_moe_layer(std::int64_t l) const { return experts > 0 && l >= dense_layers; }
+};
+
+struct TensorSpec {
+  std::string name;
+  Role role = Role::Other;
+  bool is_bias = false;              // the additive companion of the role's matrix
+  int layer = -1;                    // -1: not in a block
+  Format format = Format::F32;
+  int n_dims = 1;
+  std::int64_t dims[4] = {1, 1, 1, 1};
+  std::int64_t bytes = 0;            // exact; for publisher-tuned mixes the published share
+  std::int64_t values() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
+};
+
+struct ModelSpec {
+  std::string name;                  // "minimax-m2.5:Q3_K_M" or general.name
+  std::string architecture;          // GGUF spelling, "minimax-m2"
+  std::string quantization;          // dominant type or mix name, "Q4_K - Medium" style text is for reports
+  Hyper hyper;
+  std::vector<TensorSpec> tensors;
+  std::int64_t file_bytes = 0;       // all parts of a GGUF; 0 when the model is a shape
+  std::string bytes_note;            // how the bytes are known: "computed by mix rules", "published size ..."
+
+  std::int64_t parameters() const;   // stored values of all tensors but Role::Other
+  std::int64_t weight_bytes() const; // sum of tensor bytes
+  const TensorSpec* find(std::string_view tensor_name) const;
+};
+
+// All parts of one model, in split order (one entry when it is not split).
+// Throws Error (Input) for an unknown architecture (lists the known ones), missing keys, missing
+// tensors, wrong shapes, duplicated tensors: all problems at once.
+ModelSpec model_from_gguf(std::span<const GgufFile> files);
+
+// Architectures that model_from_gguf knows; each is one row of a table (architectures.cpp).
+std::vector<std::string> known_architectures();
+
+// A shipped shape: Hyper plus names; configs/ reads it from YAML.
+struct PublishedMix {                // a file whose mix has no rule ("UD-Q3_K_XL") or a checkpoint (NVFP4)
+  std::string name;
+  std::int64_t file_bytes = 0;       // published total; 0 = computed from formats below
+  Format attention = Format::Q8_0, tables = Format::Q8_0, experts = Format::Q3_K, rest = Format::F32;
+  std::string note;                  // source, printed with the answer
+  std::string alias_warning;         // e.g. why 228 GB is quoted
+};
+struct ModelShape {
+  std::string name, architecture;
+  Hyper hyper;
+  std::int64_t published_parameters = 0;  // 0 = unknown
+  std::vector<PublishedMix> published;
+  std::string default_mix;
+};
+
+// Tensors of the architecture at this shape, formats by llama.cpp's mix rules (Q2_K .. Q8_0, F16,
+// BF16, F32, MXFP4_MOE) or by a published mix of the shape. Throws Error (Input) with the known
+// names and a did-you-mean for an unknown mix.
+ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix);
+std::vector<std::string> known_mixes();
+
+}  // namespace bandwall

@@ -1,0 +1,77 @@
+// The Plan: the ops of one forward pass (step) with their exact traffic and work. Prediction prices
+// it; the engine executes the same ops. Same keys, same order, same bytes once the routing is known.
+//   Plan p = plan_step(model, {.k = f16, .v = f16}, {.tokens_per_sequence = 1, .past = 4096},
+//                      expected_routing(model, 1));
+// Traffic rules (per op): weights = bytes of the tensors (rows) read: the whole matrix for a
+// projection, n rows for the embedding, distinct experts x bytes of one expert, output head only in
+// steps that need logits. KV read = visible cells x (K + V) bytes per cell, each cell once per op;
+// a window layer sees min(window, past + i + 1) positions. Activations = float32 in + out.
+#pragma once
+
+#include <vector>
+
+#include "workload/ledger.h"
+#include "workload/model_spec.h"
+
+namespace bandwall {
+
+struct KvConfig {
+  const KvFormat* k = nullptr;
+  const KvFormat* v = nullptr;
+};
+
+// One forward pass: `sequences` sequences, each `tokens_per_sequence` new tokens after `past` tokens.
+struct Step {
+  std::int64_t sequences = 1;
+  std::int64_t tokens_per_sequence = 1;
+  std::int64_t past = 0;
+  std::int64_t output_rows = 1;   // positions that need logits, over all sequences
+  std::int64_t tokens() const { return sequences * tokens_per_sequence; }
+};
+
+// Distinct experts that one step touches, per layer (0 for layers without experts). Fractions are
+// expectations; a recorded routing has whole numbers.
+struct Routing {
+  std::vector<double> distinct_experts;
+};
+
+// Uniform independent routing: E * (1 - (1 - k/E)^n). Real text is skewed (fewer); see method notes
+// in analysis/predict.h.
+Routing expected_routing(const ModelSpec& model, std::int64_t tokens);
+
+struct WeightStream {
+  Format format;
+  Bytes bytes;             // streamed in this op and step
+  std::int64_t matrices;   // how many separate matrices (calls to a kernel)
+  double rows_of_x;        // activations rows each matrix is applied to (tokens, or tokens per expert)
+  Flops flops;
+};
+
+struct Op {
+  OpKey key;
+  Traffic traffic;
+  Flops flops;
+  std::vector<WeightStream> streams;   // weights by format, sums to traffic.weights
+  Elements kv_scores;      // query heads x head_dim x visible positions, K and V: for the KV element roof
+};
+
+struct Plan {
+  Step step;
+  std::vector<Op> ops;     // execution order
+  Bytes weights() const;
+  Bytes kv() const;        // read + written
+  Traffic traffic() const;
+};
+
+Plan plan_step(const ModelSpec& model, const KvConfig& kv, const Step& step, const Routing& routing);
+
+// Bytes of one cached position over all layers (each layer's K + V), and of a cache that holds
+// `context` positions (window layers hold round256(min(context, window + n_ubatch)) cells).
+Bytes kv_bytes_per_position(const ModelSpec& model, const KvConfig& kv);
+Bytes kv_cache_bytes(const ModelSpec& model, const KvConfig& kv, std::int64_t context,
+                     std::int64_t n_ubatch);
+
+// A Ledger with the Plan's traffic and flops and no times.
+Ledger ledger_of(const Plan& plan);
+
+}  // namespace bandwall
