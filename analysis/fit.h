@@ -23,6 +23,7 @@ struct FitOptions {
   KvConfig kv;
   std::int64_t n_ubatch = 512;
   std::int64_t sequences = 1;
+  std::optional<Bytes> runtime_bytes;   // per device: Backend::context_bytes; nullopt: not counted
 };
 
 struct FitLine {

@@ -105,6 +105,9 @@ struct Backend {
   std::map<std::string, Sourced<GemmRate>> gemm;                   // by format name or "default"
   std::optional<Sourced<FlopsPerSecond>> attention_rate;
   std::map<std::string, Sourced<Seconds>> op_seconds;              // by OpKind name or "default"
+  // Elementwise work: float32 activations in + out per second, by OpKind name or "default"; absent =
+  // hidden behind the other terms (GPU).
+  std::map<std::string, Sourced<BytesPerSecond>> activation_stream;
   std::optional<Sourced<Seconds>> layer_seconds;                   // fixed cost of a layer
   std::optional<Sourced<Seconds>> step_seconds;                    // host time per step
   std::optional<Sourced<Bytes>> context_bytes;                     // CUDA context, runtime
