@@ -1,0 +1,115 @@
+// The slow truth of attention: scores, softmax and weighted sum in double precision, one query head
+// at a time; and the merge of partial results, which all instruction sets share.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "hwmodel/error.h"
+#include "runtime/kernels/detail.h"
+
+namespace bandwall {
+namespace {
+
+constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+
+double cell_value(const std::byte* cells, std::int64_t stride, std::int64_t cell, std::int64_t dim,
+                  bool half) {
+  const std::byte* row = cells + cell * stride;
+  if (half) {
+    std::uint16_t bits;
+    std::memcpy(&bits, row + dim * 2, sizeof bits);
+    return half_to_float(bits);
+  }
+  float value;
+  std::memcpy(&value, row + dim * 4, sizeof value);
+  return value;
+}
+
+// One query head over cells [begin, end): writes out (normalised unless partial) and {max, sum}.
+void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head,
+                std::int64_t begin, std::int64_t end) {
+  const bool half_k = args.k_type == "f16", half_v = args.v_type == "f16";
+  const float* q = args.q + query * args.q_stride + head * args.head_dim_k;
+  float* out = args.out + query * args.out_stride + head * args.head_dim_v;
+  std::vector<double> scores;
+  double max = kMinusInfinity;
+  for (std::int64_t cell = begin; cell < end; ++cell) {
+    double dot = 0.0;
+    for (std::int64_t d = 0; d < args.head_dim_k; ++d) {
+      dot += q[d] * cell_value(args.k, args.k_stride, cell, d, half_k);
+    }
+    scores.push_back(dot * static_cast<double>(args.scale));
+    max = std::max(max, scores.back());
+  }
+  const bool partial = args.part_end >= 0;
+  const double part_max = max;
+  if (!partial && args.sinks != nullptr) max = std::max<double>(max, args.sinks[head]);
+  double sum = 0.0;
+  for (double& s : scores) {
+    s = max == kMinusInfinity ? 0.0 : std::exp(s - max);
+    sum += s;
+  }
+  if (partial) {
+    float* state = args.partial + (query * args.group + head) * 2;
+    state[0] = static_cast<float>(part_max);
+    state[1] = static_cast<float>(sum);
+  } else if (args.sinks != nullptr && max != kMinusInfinity) {
+    sum += std::exp(args.sinks[head] - max);
+  }
+  const double factor = partial ? 1.0 : (sum > 0.0 ? 1.0 / sum : 0.0);
+  for (std::int64_t d = 0; d < args.head_dim_v; ++d) {
+    double value = 0.0;
+    for (std::int64_t cell = begin; cell < end; ++cell) {
+      value += scores[static_cast<std::size_t>(cell - begin)] *
+               cell_value(args.v, args.v_stride, cell, d, half_v);
+    }
+    out[d] = static_cast<float>(value * factor);
+  }
+}
+
+}  // namespace
+
+namespace reference {
+
+void attention(const AttentionArgs& args) {
+  BANDWALL_CHECK(args.k_type == "f32" || args.k_type == "f16");
+  BANDWALL_CHECK(args.v_type == "f32" || args.v_type == "f16");
+  for (std::int64_t i = 0; i < args.n; ++i) {
+    std::int64_t begin = args.first[i], end = args.last[i];
+    if (args.part_end >= 0) {
+      begin = std::max(begin, args.part_begin);
+      end = std::min(end, args.part_end);
+    }
+    for (std::int64_t g = 0; g < args.group; ++g) attend_one(args, i, g, begin, end);
+  }
+}
+
+}  // namespace reference
+
+// The rows of outs[p] lie close together: row r of n * group at outs[p] + r * head_dim_v.
+void merge_attention_parts(const float* const* outs, const float* const* partials, int parts,
+                           std::int64_t n, std::int64_t group, std::int64_t head_dim_v,
+                           const float* sinks, float* out, std::int64_t out_stride) {
+  for (std::int64_t row = 0; row < n * group; ++row) {
+    const std::int64_t query = row / group, head = row % group;
+    double max = sinks != nullptr ? static_cast<double>(sinks[head]) : kMinusInfinity;
+    for (int p = 0; p < parts; ++p) max = std::max<double>(max, partials[p][row * 2]);
+    float* to = out + query * out_stride + head * head_dim_v;
+    std::fill(to, to + head_dim_v, 0.0f);
+    if (max == kMinusInfinity) continue;  // nothing is visible
+    double sum = sinks != nullptr ? std::exp(sinks[head] - max) : 0.0;
+    for (int p = 0; p < parts; ++p) {
+      sum += std::exp(partials[p][row * 2] - max) * partials[p][row * 2 + 1];
+    }
+    for (int p = 0; p < parts; ++p) {
+      const auto weight = static_cast<float>(std::exp(partials[p][row * 2] - max) / sum);
+      if (weight == 0.0f) continue;
+      const float* from = outs[p] + row * head_dim_v;
+      for (std::int64_t d = 0; d < head_dim_v; ++d) to[d] += weight * from[d];
+    }
+  }
+}
+
+}  // namespace bandwall
