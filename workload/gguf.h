@@ -63,12 +63,15 @@ struct GgufFile {
   std::int64_t alignment = 32;
   std::int64_t header_bytes = 0;        // up to the first byte of tensor data (aligned)
   std::int64_t file_bytes = 0;          // real size
-  std::int64_t computed_bytes = 0;      // end of the last tensor; equals file_bytes in a sound file
+  // End of the last tensor (of the header when there is none). A sound file has exactly that size,
+  // or is padded with less than one alignment unit: size_matches().
+  std::int64_t computed_bytes = 0;
   std::vector<std::pair<std::string_view, GgufValue>> values;  // in file order
   std::vector<GgufTensor> tensors;                             // in file order
   std::unordered_map<std::string_view, std::size_t> value_index;
 
   const GgufValue* find(std::string_view key) const;
+  bool size_matches() const;
 };
 
 // `bytes` is the whole file (a mapping). Checks: magic, version 2 or 3 (big-endian and version 1 are

@@ -23,6 +23,8 @@ enum class Role {
   AttnNorm, AttnQ, AttnK, AttnV, AttnOut, AttnQNorm, AttnKNorm, AttnSinks,
   FfnNorm, Router, RouterBias, ExpertGate, ExpertUp, ExpertDown,
   DenseGate, DenseUp, DenseDown, SharedGate, SharedUp, SharedDown,
+  LatentDown, LatentUp,  // into and out of the narrower space that the experts work in
+  Ssm,                   // every tensor of a Mamba-2 mixer
   Other,  // known file content that a step does not read (MTP blocks, scales of other engines)
 };
 std::string_view name(Role role);
@@ -57,12 +59,23 @@ struct Hyper {
   Activation activation = Activation::Silu;
   bool window_alternates = false;                 // even layers slide (gpt-oss)
 
+  // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
+  // holds that one mixer. Empty: every block attends and then feeds forward.
+  std::string pattern;
+  std::int64_t ssm_inner = 0, ssm_state = 0, ssm_heads = 0, ssm_groups = 0, ssm_conv = 0;
+  std::int64_t expert_latent = 0;                 // width the experts see, 0 = hidden
+
   // True when layer `l` sees only the last `window` positions (its own included).
   bool slides(std::int64_t l) const { return window > 0 && (!window_alternates || l % 2 == 0); }
   std::int64_t q_width() const { return heads * head_dim_k; }
   std::int64_t k_width() const { return kv_heads * head_dim_k; }
   std::int64_t v_width() const { return kv_heads * head_dim_v; }
-  bool is_moe_layer(std::int64_t l) const { return experts > 0 && l >= dense_layers; }
+  bool is_moe_layer(std::int64_t l) const {
+    return pattern.empty() ? experts > 0 && l >= dense_layers : pattern[l] == 'E';
+  }
+  bool attends(std::int64_t l) const { return pattern.empty() || pattern[l] == '*'; }
+  // float32 values of recurrent state per sequence, all layers: conv tail and SSM state.
+  std::int64_t state_values() const;
 };
 
 struct TensorSpec {
