@@ -1,0 +1,66 @@
+#include "hwmodel/error.h"
+#include "runtime/kernels/detail.h"
+#include "runtime/kernels/unpack.h"
+
+namespace bandwall {
+namespace {
+
+using Matmul = void (*)(const MatmulArgs&);
+
+void check_shape(const MatmulArgs& a) {
+  BANDWALL_CHECK(a.cols == a.x.cols && a.row_begin >= 0 && a.row_begin <= a.row_end);
+  BANDWALL_CHECK(a.n_used >= 0 && a.cols % info(a.format).values_per_block == 0);
+}
+
+// Float weights go to the float kernels, quantized ones to the integer kernels when the 8-bit rows
+// are there, else to the reference, which needs none.
+template <Matmul float_kernel, Matmul quant_kernel>
+void matmul(const MatmulArgs& a) {
+  check_shape(a);
+  if (!info(a.format).quantized) return float_kernel(a);
+  if (a.x.q8 == nullptr || !can_unpack(a.format)) return reference::matmul(a);
+  quant_kernel(a);
+}
+
+void checked_reference(const MatmulArgs& a) {
+  check_shape(a);
+  reference::matmul(a);
+}
+
+}  // namespace
+
+const KernelTable& reference_kernels() {
+  static const KernelTable table = {"reference", checked_reference, reference::quantize_rows,
+                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+  return table;
+}
+
+const KernelTable& portable_kernels() {
+  static const KernelTable table = {"portable", matmul<reference::matmul, portable::quant_matmul>,
+                                    portable::quantize_rows,
+                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+  return table;
+}
+
+const KernelTable* avx2_kernels() { return nullptr; }
+
+const KernelTable* avx512_kernels() { return nullptr; }
+
+const KernelTable& best_kernels() {
+  if (const KernelTable* table = avx512_kernels()) return *table;
+  if (const KernelTable* table = avx2_kernels()) return *table;
+  return portable_kernels();
+}
+
+std::vector<const KernelTable*> usable_kernels() {
+  std::vector<const KernelTable*> tables = {&reference_kernels(), &portable_kernels()};
+  if (const KernelTable* table = avx2_kernels()) tables.push_back(table);
+  if (const KernelTable* table = avx512_kernels()) tables.push_back(table);
+  return tables;
+}
+
+bool wants_q8(const KernelTable& table, Format format, std::int64_t cols) {
+  return table.isa != "reference" && can_unpack(format) && cols % 32 == 0;
+}
+
+}  // namespace bandwall
