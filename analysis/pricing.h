@@ -1,0 +1,60 @@
+// The price of one op: what each of its parts costs on a machine under a backend, in seconds.
+//   t = weights + dequantization + kv + compute + overhead        (serial sum, no overlap)
+// weights: bytes at the lower of the format's stream rate and what memory gives; dequantization: the
+// time above that, because the kernel is slower than memory; kv: cells read and written; compute:
+// flops of the rows after the first (the first is inside the stream rate, which is measured by
+// matrix x vector) at rate * n / (n + n_half); overhead: fixed cost of op, layer and link, and the
+// elementwise work. Used by predict.cpp only.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "hwmodel/machine.h"
+#include "workload/plan.h"
+
+namespace bandwall {
+
+struct OpCost {
+  Seconds weights, dequantization, kv, compute, overhead;
+  Seconds total() const { return weights + dequantization + kv + compute + overhead; }
+  OpCost& operator+=(const OpCost& o);
+};
+
+// Everything that stays the same for all ops of one step.
+struct PricingContext {
+  const Machine* machine = nullptr;
+  const Backend* backend = nullptr;
+  const ModelSpec* model = nullptr;
+  KvConfig kv;
+  Step step;
+  int threads = 0;
+  Bytes working_set;                 // bytes touched between two uses of a dense tensor
+  Bytes expert_working_set;          // ... of the weights of one expert
+  Seconds layer_share;               // layer_seconds / ops of a layer
+};
+
+// Facts met while pricing that lower the confidence; names are sorted, each once.
+struct PricingGaps {
+  std::set<std::string> formats;     // no stream rate: the default was used
+  std::set<std::string> kv_formats;  // no KV rate of their own
+  std::set<std::string> slower_than_bytes;  // KV formats whose element rate, not bytes, decided
+  bool no_gemm_rate = false;
+  bool no_link_latency = false;
+};
+
+PricingContext pricing_context(const Machine& machine, const Backend& backend,
+                               const ModelSpec& model, const KvConfig& kv, const Plan& plan,
+                               const Routing& routing, int threads);
+
+OpCost price(const PricingContext& context, const Op& op, PricingGaps& gaps);
+
+// Bytes at the highest bandwidth or flops at the highest compute rate, whichever takes longer.
+Seconds speed_of_light(const PricingContext& context, const Op& op);
+
+// Bandwidth that a plain read gets at this working set, all devices together.
+BytesPerSecond achievable_bandwidth(const Machine& machine, Bytes working_set, int threads);
+// The highest bandwidth this machine can show: peak, or a cache level above it when measured.
+BytesPerSecond ceiling_bandwidth(const Machine& machine, Bytes working_set);
+
+}  // namespace bandwall
