@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include <fmt/format.h>
 
@@ -59,22 +58,6 @@ void weight_lines(const Machine& machine, const ModelSpec& model, Report& report
   }
 }
 
-// Layers that keep K and V: those with a K projection; a model without tensors counts all layers.
-std::vector<bool> attention_layers(const ModelSpec& model) {
-  const auto layers = static_cast<std::size_t>(std::max<std::int64_t>(0, model.hyper.layers));
-  std::vector<bool> has(layers, false);
-  bool any = false;
-  for (const TensorSpec& t : model.tensors) {
-    if (t.role != Role::AttnK || t.layer < 0) continue;
-    if (static_cast<std::size_t>(t.layer) < layers) {
-      has[static_cast<std::size_t>(t.layer)] = true;
-      any = true;
-    }
-  }
-  if (!any) has.assign(layers, true);
-  return has;
-}
-
 double full_cells(const FitOptions& o) { return round256(static_cast<double>(o.context)); }
 
 double window_cells(const Hyper& h, const FitOptions& o) {
@@ -84,10 +67,9 @@ double window_cells(const Hyper& h, const FitOptions& o) {
 
 void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
   const Hyper& h = model.hyper;
-  const std::vector<bool> has = attention_layers(model);
   std::int64_t full = 0, windowed = 0;
-  for (std::size_t l = 0; l < has.size(); ++l) {
-    if (has[l]) ++(h.slides(static_cast<std::int64_t>(l)) ? windowed : full);
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    if (h.attends(l)) ++(h.slides(l) ? windowed : full);
   }
   const double cell = o.kv.k->bytes_for(static_cast<double>(h.k_width())).value() +
                       o.kv.v->bytes_for(static_cast<double>(h.v_width())).value();
@@ -105,38 +87,13 @@ void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
               how(windowed, window_cells(h, o), "min(context, window + ubatch) rounded up to 256"));
 }
 
-// Recurrent layers keep (conv_kernel - 1) columns of the convolution and inner x state values, all
-// float32; the sizes are read off the shapes of the layer's tensors.
-struct RecurrentLayer {
-  std::int64_t conv_kernel = 0, channels = 0, inner = 0, groups = 0;
-};
-
-double recurrent_bytes(const RecurrentLayer& l) {
-  if (l.conv_kernel < 1 || l.channels <= l.inner || l.inner < 1 || l.groups < 1) return 0;
-  const double state = static_cast<double>(l.channels - l.inner) / (2.0 * static_cast<double>(l.groups));
-  return 4.0 * (static_cast<double>(l.conv_kernel - 1) * static_cast<double>(l.channels) +
-                state * static_cast<double>(l.inner));
-}
-
+// Recurrent layers keep the tail of the convolution and the state, float32, per sequence.
 void recurrent_line(const ModelSpec& model, const FitOptions& o, Report& report) {
-  std::map<int, RecurrentLayer> layers;
-  for (const TensorSpec& t : model.tensors) {
-    if (t.layer < 0) continue;
-    const auto has = [&](std::string_view part) { return t.name.find(part) != std::string::npos; };
-    if (has(".ssm_conv1d.weight")) {
-      layers[t.layer].conv_kernel = t.dims[0];
-      layers[t.layer].channels = t.dims[1];
-    } else if (has(".ssm_out.weight")) {
-      layers[t.layer].inner = t.dims[0];
-    } else if (has(".ssm_norm.weight")) {
-      layers[t.layer].groups = t.dims[1];
-    }
-  }
-  double total = 0;
-  for (const auto& [layer, shape] : layers) total += recurrent_bytes(shape);
-  report.line("recurrent state", total * static_cast<double>(o.sequences),
-              fmt::format("{} layers x {} sequence(s), float32: (conv - 1) x channels + inner x state",
-                          layers.size(), o.sequences));
+  const std::int64_t values = model.hyper.state_values();
+  report.line("recurrent state",
+              4.0 * static_cast<double>(values) * static_cast<double>(o.sequences),
+              fmt::format("4 x {} values (convolution tail and state of all layers) x {} sequence(s)",
+                          values, o.sequences));
 }
 
 double ffn_width(const Hyper& h) {

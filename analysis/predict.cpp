@@ -69,12 +69,9 @@ void widen(Prediction& p, double low, double high, std::string why) {
   p.notes.push_back(std::move(why));
 }
 
-bool has_latent_or_state(const ModelSpec& model, const Plan& plan) {
-  for (const Op& op : plan.ops) {
-    if (op.traffic.state > Bytes(0)) return true;
-  }
-  const std::string& a = model.architecture;
-  return a.starts_with("deepseek2") || a.starts_with("nemotron_h") || a.starts_with("qwen3next");
+bool has_latent_or_state(const ModelSpec& model) {
+  return !model.hyper.pattern.empty() || model.architecture.starts_with("deepseek2") ||
+         model.architecture.starts_with("qwen3next");
 }
 
 void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
@@ -95,7 +92,7 @@ void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
           fmt::format("KV {}: the unpacking rate, not its bytes, sets the time of attention",
                       joined(gaps.slower_than_bytes)));
   }
-  if (has_latent_or_state(model, plan)) {
+  if (has_latent_or_state(model)) {
     widen(p, 0.95, 1.15,
           "structural extrapolation: latent attention or recurrent layers have more and smaller ops "
           "than the models this backend was calibrated on");

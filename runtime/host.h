@@ -21,5 +21,7 @@ struct HostInfo {
 };
 
 HostInfo host_info();
+// The same from <root>/proc and <root>/sys: a recorded tree in tests.
+HostInfo host_info_at(const std::string& root);
 
 }  // namespace bandwall
