@@ -24,6 +24,9 @@ enum class GgufType : std::uint32_t {
   U64 = 10, I64 = 11, F64 = 12,
 };
 
+// Size of one value of a scalar type; 0 for strings, arrays and unknown types.
+std::uint64_t scalar_size(GgufType type);
+
 class GgufValue {
  public:
   GgufType type() const { return type_; }
@@ -78,6 +81,9 @@ struct GgufFile {
 // named), counts against the bytes left, key and tensor-name lengths, duplicate keys and names,
 // types, dimensions and their product, alignment, offsets inside the file, overlaps.
 GgufFile parse_gguf(std::span<const std::byte> bytes, std::string_view file_name);
+
+// A name from a file, fit for a terminal: control bytes escaped, cut after 80 bytes.
+std::string printable(std::string_view text);
 
 // "x-00002-of-00005.gguf" -> {prefix "x", number 2, count 5}; nullopt when it is no split name.
 struct SplitName {

@@ -1,0 +1,261 @@
+#include "workload/architectures.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include <fmt/format.h>
+
+namespace bandwall {
+namespace {
+
+using List = std::vector<ExpectedTensor>;
+using Dims = std::initializer_list<std::int64_t>;
+
+void add(List& list, int layer, std::string_view name, Role role, Dims dims, Need need = Need::Always) {
+  if (need == Need::Never) return;
+  ExpectedTensor t;
+  t.required = need == Need::Always;
+  t.spec.name = layer < 0 ? std::string(name) : fmt::format("blk.{}.{}", layer, name);
+  t.spec.role = role;
+  t.spec.layer = layer;
+  t.spec.n_dims = static_cast<int>(dims.size());
+  std::copy(dims.begin(), dims.end(), t.spec.dims);
+  // The selection bias of a router is a tensor of its own role, not the companion of a matrix.
+  t.spec.is_bias = t.spec.name.ends_with(".bias") && role != Role::RouterBias && role != Role::Ssm;
+  list.push_back(std::move(t));
+}
+
+void add_attention(const Architecture& a, const Hyper& h, int l, List& list) {
+  const std::int64_t d = h.hidden, q = h.q_width(), k = h.k_width(), v = h.v_width();
+  const std::int64_t o = h.heads * h.head_dim_v;
+  add(list, l, "attn_q.weight", Role::AttnQ, {d, q});
+  add(list, l, "attn_k.weight", Role::AttnK, {d, k});
+  add(list, l, "attn_v.weight", Role::AttnV, {d, v});
+  add(list, l, "attn_output.weight", Role::AttnOut, {o, d});
+  add(list, l, "attn_q.bias", Role::AttnQ, {q}, a.attention_bias);
+  add(list, l, "attn_k.bias", Role::AttnK, {k}, a.attention_bias);
+  add(list, l, "attn_v.bias", Role::AttnV, {v}, a.attention_bias);
+  add(list, l, "attn_output.bias", Role::AttnOut, {d}, a.attention_bias);
+  if (a.qk_norm != QkNorm::None) {
+    const bool whole = a.qk_norm == QkNorm::WholeWidth;
+    add(list, l, "attn_q_norm.weight", Role::AttnQNorm, {whole ? q : h.head_dim_k});
+    add(list, l, "attn_k_norm.weight", Role::AttnKNorm, {whole ? k : h.head_dim_k});
+  }
+  add(list, l, "attn_sinks.weight", Role::AttnSinks, {h.heads}, a.sinks);
+}
+
+void add_experts(const Architecture& a, const Hyper& h, int l, List& list) {
+  const std::int64_t d = h.hidden, e = h.experts, f = h.expert_ffn;
+  add(list, l, "ffn_gate_inp.weight", Role::Router, {d, e});
+  add(list, l, "ffn_gate_inp.bias", Role::Router, {e}, a.expert_bias);
+  if (a.router == RouterKind::SigmoidBias) {
+    add(list, l, "exp_probs_b.bias", Role::RouterBias, {e});
+  }
+  add(list, l, "ffn_gate_exps.weight", Role::ExpertGate, {d, f, e});
+  add(list, l, "ffn_up_exps.weight", Role::ExpertUp, {d, f, e});
+  add(list, l, "ffn_down_exps.weight", Role::ExpertDown, {f, d, e});
+  add(list, l, "ffn_gate_exps.bias", Role::ExpertGate, {f, e}, a.expert_bias);
+  add(list, l, "ffn_up_exps.bias", Role::ExpertUp, {f, e}, a.expert_bias);
+  add(list, l, "ffn_down_exps.bias", Role::ExpertDown, {d, e}, a.expert_bias);
+}
+
+// Attention, then dense feed-forward or experts, each after its norm.
+void transformer_block(const Architecture& a, const Hyper& h, int l, List& list) {
+  add(list, l, "attn_norm.weight", Role::AttnNorm, {h.hidden});
+  add_attention(a, h, l, list);
+  add(list, l, fmt::format("{}.weight", a.ffn_norm), Role::FfnNorm, {h.hidden});
+  if (h.is_moe_layer(l)) {
+    add_experts(a, h, l, list);
+    return;
+  }
+  add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, h.ffn});
+  add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, h.ffn});
+  add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, h.hidden});
+}
+
+// nemotron_h_moe: one mixer per block, by the letter of the pattern; experts of two matrices.
+void hybrid_block(const Architecture& a, const Hyper& h, int l, List& list) {
+  const std::int64_t d = h.hidden, e = h.experts, f = h.expert_ffn;
+  add(list, l, "attn_norm.weight", Role::AttnNorm, {d});
+  const char letter = h.pattern[static_cast<std::size_t>(l)];
+  if (letter == '*') add_attention(a, h, l, list);
+  if (letter == 'E') {
+    const std::int64_t x = h.expert_latent > 0 ? h.expert_latent : d;
+    add(list, l, "ffn_gate_inp.weight", Role::Router, {d, e});
+    add(list, l, "exp_probs_b.bias", Role::RouterBias, {e});
+    if (h.expert_latent > 0) {
+      add(list, l, "ffn_latent_down.weight", Role::LatentDown, {d, x});
+      add(list, l, "ffn_latent_up.weight", Role::LatentUp, {x, d});
+    }
+    add(list, l, "ffn_up_exps.weight", Role::ExpertUp, {x, f, e});
+    add(list, l, "ffn_down_exps.weight", Role::ExpertDown, {f, x, e});
+    add(list, l, "ffn_up_shexp.weight", Role::SharedUp, {d, h.shared_ffn});
+    add(list, l, "ffn_down_shexp.weight", Role::SharedDown, {h.shared_ffn, d});
+  }
+  if (letter == 'M') {
+    const std::int64_t conv = h.ssm_inner + 2 * h.ssm_groups * h.ssm_state;
+    add(list, l, "ssm_in.weight", Role::Ssm, {d, h.ssm_inner + conv + h.ssm_heads});
+    add(list, l, "ssm_conv1d.weight", Role::Ssm, {h.ssm_conv, conv});
+    add(list, l, "ssm_conv1d.bias", Role::Ssm, {conv});
+    add(list, l, "ssm_dt.bias", Role::Ssm, {h.ssm_heads});
+    add(list, l, "ssm_a", Role::Ssm, {1, h.ssm_heads});
+    add(list, l, "ssm_d", Role::Ssm, {1, h.ssm_heads});
+    add(list, l, "ssm_norm.weight", Role::Ssm, {h.ssm_inner / h.ssm_groups, h.ssm_groups});
+    add(list, l, "ssm_out.weight", Role::Ssm, {h.ssm_inner, d});
+  }
+  if (letter == '-') {
+    add(list, l, "ffn_up.weight", Role::DenseUp, {d, h.ffn});
+    add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, d});
+  }
+}
+
+class Checker {
+ public:
+  Checker(const std::string& where, std::vector<Diagnostic>& problems)
+      : where_(where), problems_(problems) {}
+
+  void require(bool holds, std::string message) {
+    if (!holds) problems_.push_back({where_, std::move(message)});
+  }
+  void range(std::string_view what, std::int64_t value, std::int64_t low, std::int64_t high) {
+    require(value >= low && value <= high,
+            fmt::format("{} is {}, it must be {} to {}", what, value, low, high));
+  }
+
+ private:
+  const std::string& where_;
+  std::vector<Diagnostic>& problems_;
+};
+
+// Bounds far above real models and low enough that no product below overflows int64.
+constexpr std::int64_t kMaxLayers = 2048, kMaxWidth = 1 << 20, kMaxVocab = 1 << 24;
+constexpr std::int64_t kMaxHeads = 1 << 14, kMaxHeadDim = 1 << 13, kMaxExperts = 8192;
+constexpr std::int64_t kMaxContext = std::int64_t{1} << 31;
+
+void check_experts(const Hyper& h, Checker& check) {
+  check.range("expert_count", h.experts, 1, kMaxExperts);
+  check.range("expert_used_count", h.experts_used, 1, std::max<std::int64_t>(h.experts, 1));
+  check.range("expert_feed_forward_length", h.expert_ffn, 1, kMaxWidth);
+  check.range("expert_shared_feed_forward_length", h.shared_ffn, 0, kMaxWidth);
+  check.range("leading_dense_block_count", h.dense_layers, 0, h.layers);
+  check.require(std::isfinite(h.router_scale) && h.router_scale > 0,
+                fmt::format("expert_weights_scale is {}, it must be positive", h.router_scale));
+}
+
+void check_hybrid(const Hyper& h, Checker& check) {
+  check.require(static_cast<std::int64_t>(h.pattern.size()) == h.layers,
+                fmt::format("the block pattern has {} letters for {} blocks", h.pattern.size(), h.layers));
+  check.require(h.pattern.find_first_not_of("ME*-") == std::string::npos,
+                "the block pattern may hold M, E, * and - only");
+  if (h.pattern.find('M') != std::string::npos) {
+    check.range("ssm.inner_size", h.ssm_inner, 1, kMaxWidth);
+    check.range("ssm.state_size", h.ssm_state, 1, kMaxHeadDim);
+    check.range("ssm.time_step_rank", h.ssm_heads, 1, kMaxHeads);
+    check.range("ssm.group_count", h.ssm_groups, 1, kMaxHeads);
+    check.range("ssm.conv_kernel", h.ssm_conv, 2, 256);
+    check.require(h.ssm_groups > 0 && h.ssm_inner % h.ssm_groups == 0,
+                  fmt::format("ssm.inner_size {} is not divisible by ssm.group_count {}",
+                              h.ssm_inner, h.ssm_groups));
+  }
+  check.range("moe_latent_size", h.expert_latent, 0, kMaxWidth);
+}
+
+void check_rope(const Hyper& h, Checker& check) {
+  check.require(h.rope_dims >= 0 && h.rope_dims <= h.head_dim_k && h.rope_dims % 2 == 0,
+                fmt::format("rope.dimension_count is {}, it must be even and at most key_length {}",
+                            h.rope_dims, h.head_dim_k));
+  check.require(std::isfinite(h.rope_base) && h.rope_base > 1,
+                fmt::format("rope.freq_base is {}, it must be more than 1", h.rope_base));
+  check.require(std::isfinite(h.rope_scale) && h.rope_scale > 0,
+                fmt::format("rope.scaling.factor is {}, it must be positive", h.rope_scale));
+  if (!h.yarn) return;
+  check.require(std::isfinite(h.yarn_factor) && h.yarn_factor > 0,
+                fmt::format("rope.scaling.factor is {}, it must be positive", h.yarn_factor));
+  check.range("rope.scaling.original_context_length", h.yarn_original_context, 1, kMaxContext);
+  for (const double x : {h.yarn_attn_factor, h.yarn_beta_fast, h.yarn_beta_slow}) {
+    check.require(std::isfinite(x) && x > 0 && x < 1e6,
+                  fmt::format("a YaRN parameter is {}, it must be positive", x));
+  }
+}
+
+}  // namespace
+
+const std::vector<Architecture>& all_architectures() {
+  static const std::vector<Architecture> table = {
+      {.name = "minimax-m2", .qk_norm = QkNorm::WholeWidth, .router = RouterKind::SigmoidBias,
+       .experts = Need::Always, .block = transformer_block},
+      {.name = "qwen3moe", .qk_norm = QkNorm::PerHead, .router = RouterKind::SoftmaxAll,
+       .experts = Need::Always, .block = transformer_block},
+      {.name = "gpt-oss", .activation = Activation::ClampedSwiglu,
+       .router = RouterKind::SoftmaxSelected, .experts = Need::Always,
+       .attention_bias = Need::Always, .expert_bias = Need::Always, .sinks = Need::Always,
+       .ffn_norm = "post_attention_norm", .alternating_window = true, .block = transformer_block},
+      {.name = "llama", .rope = RopeKind::Neighbours, .router = RouterKind::SoftmaxAll,
+       .experts = Need::Optional, .block = transformer_block},
+      {.name = "qwen3", .qk_norm = QkNorm::PerHead, .block = transformer_block},
+      {.name = "nemotron_h_moe", .router = RouterKind::SigmoidBias, .experts = Need::Always,
+       .attention_bias = Need::Never, .from_files = false, .block = hybrid_block},
+  };
+  return table;
+}
+
+const Architecture* find_architecture(std::string_view name) {
+  for (const Architecture& a : all_architectures()) {
+    if (a.name == name) return &a;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> known_architectures() {
+  std::vector<std::string> names;
+  for (const Architecture& a : all_architectures()) {
+    if (a.from_files) names.emplace_back(a.name);
+  }
+  return names;
+}
+
+std::vector<ExpectedTensor> expected_tensors(const Architecture& a, const Hyper& h) {
+  List list;
+  add(list, -1, "token_embd.weight", Role::TokenEmbedding, {h.hidden, h.vocab});
+  add(list, -1, "output_norm.weight", Role::OutputNorm, {h.hidden});
+  if (!h.tied_head) add(list, -1, "output.weight", Role::OutputHead, {h.hidden, h.vocab});
+  if (h.rope_dims > 0) {
+    add(list, -1, "rope_freqs.weight", Role::RopeFactors, {h.rope_dims / 2}, Need::Optional);
+  }
+  for (int l = 0; l < h.layers; ++l) a.block(a, h, l, list);
+  return list;
+}
+
+void check_hyper(const Architecture& a, const Hyper& h, const std::string& where,
+                 std::vector<Diagnostic>& problems) {
+  Checker check(where, problems);
+  check.range("block_count", h.layers, 1, kMaxLayers);
+  check.range("embedding_length", h.hidden, 1, kMaxWidth);
+  check.range("vocabulary size", h.vocab, 1, kMaxVocab);
+  check.range("context_length", h.context_train, 1, kMaxContext);
+  check.range("attention.head_count", h.heads, 1, kMaxHeads);
+  check.range("attention.head_count_kv", h.kv_heads, 1, std::max<std::int64_t>(h.heads, 1));
+  check.range("attention.key_length", h.head_dim_k, 1, kMaxHeadDim);
+  check.range("attention.value_length", h.head_dim_v, 1, kMaxHeadDim);
+  check.range("feed_forward_length", h.ffn, 0, kMaxWidth);
+  check.range("attention.sliding_window", h.window, 0, kMaxContext);
+  check.require(h.kv_heads < 1 || h.heads % h.kv_heads == 0,
+                fmt::format("attention.head_count {} is not divisible by head_count_kv {}", h.heads,
+                            h.kv_heads));
+  check.require(std::isfinite(h.rms_eps) && h.rms_eps >= 0 && h.rms_eps < 1,
+                fmt::format("attention.layer_norm_rms_epsilon is {}, it must be 0 to 1", h.rms_eps));
+  check.require(!a.alternating_window || h.window > 0,
+                "attention.sliding_window is missing; this architecture cannot run without it");
+  const bool has_experts = h.experts > 0;
+  check.require(!has_experts || a.experts != Need::Never,
+                fmt::format("{} models have no experts, this one has {}", a.name, h.experts));
+  if (has_experts || a.experts == Need::Always) check_experts(h, check);
+  if (h.pattern.empty() && (!has_experts || h.dense_layers > 0)) {
+    check.range("feed_forward_length", h.ffn, 1, kMaxWidth);
+  }
+  if (a.block == hybrid_block || !h.pattern.empty()) check_hybrid(h, check);
+  check_rope(h, check);
+}
+
+}  // namespace bandwall

@@ -1,0 +1,187 @@
+// Hyper-parameters from GGUF metadata; keys and defaults as ggml-org/llama.cpp has them.
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "workload/architectures.h"
+
+namespace bandwall {
+namespace {
+
+constexpr std::int64_t kAnyMax = std::numeric_limits<std::int32_t>::max();
+
+class Keys {
+ public:
+  Keys(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems)
+      : prefix_(fmt::format("{}.", a.name)), file_(file), problems_(problems) {}
+
+  bool has(std::string_view key) const { return file_.find(prefix_ + std::string(key)) != nullptr; }
+
+  // Whole number, at most 2^31 - 1; per-layer arrays are accepted when all items are equal.
+  std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback) {
+    const GgufValue* value = find(key, fallback.has_value());
+    if (value == nullptr) return fallback.value_or(0);
+    std::optional<std::int64_t> found = value->as_int();
+    if (value->type() == GgufType::Array) {
+      const auto items = value->as_ints();
+      if (items && !items->empty()) {
+        if (std::any_of(items->begin(), items->end(), [&](auto x) { return x != items->front(); })) {
+          problem(key, "differs from layer to layer, which is not supported for this architecture");
+          return 0;
+        }
+        found = items->front();
+      }
+    }
+    if (!found) {
+      problem(key, "must be a whole number");
+      return 0;
+    }
+    if (*found < 0 || *found > kAnyMax) {
+      problem(key, fmt::format("{} is out of range (0 to {})", *found, kAnyMax));
+      return 0;
+    }
+    return *found;
+  }
+
+  double real(std::string_view key, std::optional<double> fallback) {
+    const GgufValue* value = find(key, fallback.has_value());
+    if (value == nullptr) return fallback.value_or(0);
+    const auto found = value->as_double();
+    if (!found) problem(key, "must be a number");
+    return found.value_or(0);
+  }
+
+  bool flag(std::string_view key, bool fallback) {
+    const GgufValue* value = find(key, true);
+    if (value == nullptr) return fallback;
+    const auto found = value->as_bool();
+    if (!found) problem(key, "must be true or false");
+    return found.value_or(fallback);
+  }
+
+  std::string_view text(std::string_view key, std::string_view fallback) {
+    const GgufValue* value = find(key, true);
+    if (value == nullptr) return fallback;
+    const auto found = value->as_string();
+    if (!found) problem(key, "must be a string");
+    return found.value_or(fallback);
+  }
+
+  void problem(std::string_view key, std::string message) {
+    problems_.push_back({file_.file_name, fmt::format("key {}{}: {}", prefix_, key, message)});
+  }
+
+ private:
+  const GgufValue* find(std::string_view key, bool optional) {
+    const GgufValue* value = file_.find(prefix_ + std::string(key));
+    if (value == nullptr && !optional) {
+      problem(key, "is missing; convert the model again with a current converter");
+    }
+    return value;
+  }
+
+  std::string prefix_;
+  const GgufFile& file_;
+  std::vector<Diagnostic>& problems_;
+};
+
+void read_attention(Keys& keys, Hyper& h) {
+  h.heads = keys.integer("attention.head_count", {});
+  h.kv_heads = keys.integer("attention.head_count_kv", h.heads);
+  const std::int64_t per_head = h.heads > 0 ? h.hidden / h.heads : 0;
+  h.head_dim_k = keys.integer("attention.key_length", per_head);
+  h.head_dim_v = keys.integer("attention.value_length", per_head);
+  h.rms_eps = keys.real("attention.layer_norm_rms_epsilon", {});
+}
+
+void read_rope(Keys& keys, Hyper& h) {
+  h.rope_dims = keys.integer("rope.dimension_count", h.head_dim_k);
+  h.rope_base = keys.real("rope.freq_base", 10000.0);
+  const std::string_view type = keys.text("rope.scaling.type", "linear");
+  // Before rope.scaling.factor there was rope.scale_linear; 0 and absence mean no scaling.
+  double factor = keys.real("rope.scaling.factor", 0.0);
+  if (factor == 0.0) factor = keys.real("rope.scale_linear", 0.0);
+  if (factor == 0.0) factor = 1.0;
+  if (type == "linear") {
+    h.rope_scale = factor;
+  } else if (type == "yarn") {
+    h.yarn = true;
+    h.yarn_factor = factor;
+    h.yarn_original_context =
+        keys.integer("rope.scaling.original_context_length", h.context_train);
+    h.yarn_attn_factor = keys.real("rope.scaling.attn_factor", 1.0) *
+                         keys.real("rope.scaling.yarn_attn_factor", 1.0);
+    h.yarn_beta_fast = keys.real("rope.scaling.yarn_beta_fast", 32.0);
+    h.yarn_beta_slow = keys.real("rope.scaling.yarn_beta_slow", 1.0);
+    if (keys.real("rope.scaling.yarn_ext_factor", 1.0) != 1.0) {
+      keys.problem("rope.scaling.yarn_ext_factor", "only 1 is supported");
+    }
+  } else if (type != "none") {
+    keys.problem("rope.scaling.type", "is none of none, linear, yarn, which are supported");
+  }
+}
+
+std::int64_t gating_code(RouterKind kind) {
+  switch (kind) {
+    case RouterKind::SoftmaxAll: return 1;
+    case RouterKind::SigmoidBias: return 2;
+    case RouterKind::SoftmaxSelected: return 3;
+    case RouterKind::None: return 0;
+  }
+  return 0;
+}
+
+void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
+  h.experts = keys.integer("expert_count", a.experts == Need::Always
+                                               ? std::optional<std::int64_t>{} : 0);
+  if (h.experts == 0) return;
+  h.experts_used = keys.integer("expert_used_count", {});
+  // Without a width of its own: Mixtral keeps an expert's width in feed_forward_length, the others
+  // the width of all experts of a token together.
+  const bool whole = a.experts == Need::Optional || h.experts_used == 0;
+  h.expert_ffn = keys.integer("expert_feed_forward_length", whole ? h.ffn : h.ffn / h.experts_used);
+  h.dense_layers = keys.integer("leading_dense_block_count", 0);
+  if (keys.integer("expert_shared_count", 0) != 0) {
+    keys.problem("expert_shared_count", "shared experts are not supported for this architecture");
+  }
+  if (h.dense_layers == 0) h.ffn = 0;
+  h.router = a.router;
+  h.router_norm = keys.flag("expert_weights_norm", true);
+  h.router_scale = keys.real("expert_weights_scale", 1.0);
+  if (h.router_scale == 0.0) h.router_scale = 1.0;  // 0 stands for "no scaling" in files
+  const std::int64_t gating = keys.integer("expert_gating_func", 0);
+  if (gating != 0 && gating != gating_code(a.router)) {
+    keys.problem("expert_gating_func",
+                 fmt::format("{} (1 softmax, 2 sigmoid, 3 softmax of the chosen) is not what {} "
+                             "models use, {}", gating, a.name, gating_code(a.router)));
+  }
+}
+
+}  // namespace
+
+Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
+  Keys keys(a, file, problems);
+  Hyper h;
+  h.rope = a.rope;
+  h.qk_norm = a.qk_norm;
+  h.activation = a.activation;
+  h.layers = keys.integer("block_count", {});
+  // Blocks of multi-token prediction come last and are not part of a step.
+  h.layers -= std::min(h.layers, keys.integer("nextn_predict_layers", 0));
+  h.hidden = keys.integer("embedding_length", {});
+  h.context_train = keys.integer("context_length", {});
+  h.ffn = keys.integer("feed_forward_length", a.experts == Need::Always
+                                                  ? std::optional<std::int64_t>(0)
+                                                  : std::optional<std::int64_t>{});
+  read_attention(keys, h);
+  read_rope(keys, h);
+  read_experts(a, keys, h);
+  if (a.alternating_window) {
+    h.window = keys.integer("attention.sliding_window", {});
+    h.window_alternates = true;
+  }
+  return h;
+}
+
+}  // namespace bandwall

@@ -1,0 +1,40 @@
+// Names of roles, for tables and messages.
+#include "workload/model_spec.h"
+
+namespace bandwall {
+
+std::string_view name(Role role) {
+  switch (role) {
+    case Role::TokenEmbedding: return "token_embedding";
+    case Role::OutputNorm: return "output_norm";
+    case Role::OutputHead: return "output_head";
+    case Role::RopeFactors: return "rope_factors";
+    case Role::AttnNorm: return "attn_norm";
+    case Role::AttnQ: return "attn_q";
+    case Role::AttnK: return "attn_k";
+    case Role::AttnV: return "attn_v";
+    case Role::AttnOut: return "attn_out";
+    case Role::AttnQNorm: return "attn_q_norm";
+    case Role::AttnKNorm: return "attn_k_norm";
+    case Role::AttnSinks: return "attn_sinks";
+    case Role::FfnNorm: return "ffn_norm";
+    case Role::Router: return "router";
+    case Role::RouterBias: return "router_bias";
+    case Role::ExpertGate: return "expert_gate";
+    case Role::ExpertUp: return "expert_up";
+    case Role::ExpertDown: return "expert_down";
+    case Role::DenseGate: return "dense_gate";
+    case Role::DenseUp: return "dense_up";
+    case Role::DenseDown: return "dense_down";
+    case Role::SharedGate: return "shared_gate";
+    case Role::SharedUp: return "shared_up";
+    case Role::SharedDown: return "shared_down";
+    case Role::LatentDown: return "latent_down";
+    case Role::LatentUp: return "latent_up";
+    case Role::Ssm: return "ssm";
+    case Role::Other: return "other";
+  }
+  return "?";
+}
+
+}  // namespace bandwall
