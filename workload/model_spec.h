@@ -61,7 +61,7 @@ struct Hyper {
 
   // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
   // holds that one mixer. Empty: every block attends and then feeds forward.
-  std::string pattern;
+  std::string pattern = {};
   std::int64_t ssm_inner = 0, ssm_state = 0, ssm_heads = 0, ssm_groups = 0, ssm_conv = 0;
   std::int64_t expert_latent = 0;                 // width the experts see, 0 = hidden
 
@@ -113,6 +113,8 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files);
 std::vector<std::string> known_architectures();
 
 // A shipped shape: Hyper plus names; configs/ reads it from YAML.
+// Formats by class: attention (and every other matrix that is no expert), input and output tables,
+// experts (feed-forward matrices of a dense model), rest (vectors and routers).
 struct PublishedMix {                // a file whose mix has no rule ("UD-Q3_K_XL") or a checkpoint (NVFP4)
   std::string name;
   std::int64_t file_bytes = 0;       // published total; 0 = computed from formats below
