@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "hwmodel/error.h"
+#include "runtime/kernels/attention_lanes.h"
 #include "runtime/kernels/detail.h"
 
 namespace bandwall {
@@ -30,7 +31,7 @@ double cell_value(const std::byte* cells, std::int64_t stride, std::int64_t cell
 // One query head over cells [begin, end): writes out (normalised unless partial) and {max, sum}.
 void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head,
                 std::int64_t begin, std::int64_t end) {
-  const bool half_k = args.k_type == "f16", half_v = args.v_type == "f16";
+  const bool half_k = kv_type_is_half(args.k_type), half_v = kv_type_is_half(args.v_type);
   const float* q = args.q + query * args.q_stride + head * args.head_dim_k;
   float* out = args.out + query * args.out_stride + head * args.head_dim_v;
   std::vector<double> scores;
@@ -71,11 +72,14 @@ void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head
 
 }  // namespace
 
+bool kv_type_is_half(std::string_view type) {
+  BANDWALL_CHECK(type == "f32" || type == "f16");
+  return type == "f16";
+}
+
 namespace reference {
 
 void attention(const AttentionArgs& args) {
-  BANDWALL_CHECK(args.k_type == "f32" || args.k_type == "f16");
-  BANDWALL_CHECK(args.v_type == "f32" || args.v_type == "f16");
   for (std::int64_t i = 0; i < args.n; ++i) {
     std::int64_t begin = args.first[i], end = args.last[i];
     if (args.part_end >= 0) {

@@ -1,0 +1,409 @@
+// Attention as a template over Lanes (lanes_*.h): online softmax over tiles of cells.
+//   scores   s[c][r] = scale * dot(q[r], k[c])                 r: query heads of one position
+//   softmax  m' = max(m, max s), p = e^(s - m'), l' = l e^(m - m') + sum p
+//   values   out[r] = out[r] e^(m - m') + sum over c of p[c][r] v[c]
+// (Milakov and Gimelshein 2018.) The query heads of a group share each pass over keys and values;
+// with many query positions a tile is expanded to float32 once for all of them. The arithmetic of
+// one query depends on its own cells only: neither on n nor on how queries are divided among calls.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "runtime/kernels/kernels.h"
+#include "runtime/kernels/vector_lanes.h"
+
+namespace bandwall {
+
+// True for "f16", false for "f32"; anything else is a bug. In attention_reference.cpp.
+bool kv_type_is_half(std::string_view type);
+
+inline constexpr int kAttentionTile = 64;        // cells, counted from cell 0 of the cache
+inline constexpr int kAttentionQueries = 32;     // query positions that share a tile
+inline constexpr int kAttentionHeads = 32;       // query heads that share a tile
+inline constexpr int kAttentionExpandDim = 256;  // widest head that is expanded
+inline constexpr int kAttentionExpandFrom = 4;   // passes over a tile that make expanding pay
+inline constexpr float kLowest = -3.402823466e+38f;
+
+struct Float32Cells {
+  static constexpr int kBytes = 4;
+  template <class L>
+  static typename L::Vec load(const std::byte* p) {
+    return L::load(reinterpret_cast<const float*>(p));
+  }
+  template <class L>
+  static typename L::Vec load_partial(const std::byte* p, std::int64_t n) {
+    return L::load_partial(reinterpret_cast<const float*>(p), n);
+  }
+};
+
+struct Float16Cells {
+  static constexpr int kBytes = 2;
+  template <class L>
+  static typename L::Vec load(const std::byte* p) {
+    return L::load_f16(p);
+  }
+  template <class L>
+  static typename L::Vec load_partial(const std::byte* p, std::int64_t n) {
+    return L::load_f16_partial(p, n);
+  }
+};
+
+struct Cells {  // keys or values of a run of cells
+  const std::byte* at;
+  std::int64_t stride, dim;
+  bool half;
+};
+
+// Bytes that a pass asks for ahead of time: rows of cells that the next pass reads.
+struct Ahead {
+  const std::byte* at;
+  std::int64_t stride, count, bytes;
+};
+
+template <class L>
+void ask_ahead(const Ahead& ahead, std::int64_t cell, std::int64_t from, std::int64_t to) {
+  if (cell >= ahead.count) return;
+  if (to > ahead.bytes) to = ahead.bytes;
+  for (std::int64_t b = from; b < to; b += 64) L::prefetch(ahead.at + cell * ahead.stride + b);
+}
+
+static constexpr int padded_rows(int rows) { return rows > 4 ? 8 : rows > 2 ? 4 : rows; }
+
+// s[c * padded + r] for `count` cells, lanes beyond them minus infinity up to a whole vector.
+template <class L, class T, int kRows>
+void score_cells(const float* q, const Cells& k, int count, float scale, float* s,
+                 const Ahead& ahead) {
+  using Vec = typename L::Vec;
+  constexpr int kPadded = padded_rows(kRows), kSums = L::kWidth * L::kBlocks;
+  constexpr int kStep = kSums / kPadded;
+  const std::int64_t dim = k.dim, whole = dim / L::kWidth * L::kWidth;
+  for (int c = 0; c < count; c += kStep) {
+    const std::byte* cell[kStep];
+    for (int j = 0; j < kStep; ++j) {
+      cell[j] = k.at + (c + j < count ? c + j : count - 1) * k.stride;
+      ask_ahead<L>(ahead, c + j, 0, ahead.bytes);
+    }
+    Vec sum[kSums];
+    for (int i = 0; i < kSums; ++i) sum[i] = L::zero();
+    for (std::int64_t d = 0; d < whole; d += L::kWidth) {
+      for (int j = 0; j < kStep; ++j) {
+        const Vec key = T::template load<L>(cell[j] + d * T::kBytes);
+        for (int r = 0; r < kRows; ++r) {
+          sum[j * kPadded + r] = L::fma(key, L::load(q + r * dim + d), sum[j * kPadded + r]);
+        }
+      }
+    }
+    if (whole < dim) {
+      for (int j = 0; j < kStep; ++j) {
+        const Vec key = T::template load_partial<L>(cell[j] + whole * T::kBytes, dim - whole);
+        for (int r = 0; r < kRows; ++r) {
+          const Vec query = L::load_partial(q + r * dim + whole, dim - whole);
+          sum[j * kPadded + r] = L::fma(key, query, sum[j * kPadded + r]);
+        }
+      }
+    }
+    for (int b = 0; b < L::kBlocks; ++b) {
+      L::store(s + c * kPadded + b * L::kWidth,
+               L::mul(L::reduce_block(sum + b * L::kWidth), L::set(scale)));
+    }
+  }
+  const int used = count * kPadded, end = (used + L::kWidth - 1) / L::kWidth * L::kWidth;
+  for (int i = used; i < end; ++i) s[i] = -__builtin_inff();
+}
+
+// Turns scores into weights; max and sum are the running state, one vector each (lane i belongs to
+// row i modulo padded rows); factor rescales what was summed before.
+template <class L, int kPadded>
+void softmax_cells(float* s, int count, float* max_state, float* sum_state, float* factor) {
+  using Vec = typename L::Vec;
+  const int end = count * kPadded;
+  const Vec before = L::load(max_state);
+  Vec max = before;
+  for (int i = 0; i < end; i += L::kWidth) max = L::max(max, L::load(s + i));
+  max = L::template max_groups<kPadded>(max);
+  const Vec base = L::max(L::set(kLowest), max);  // finite even when all scores are -infinity
+  const Vec change = exp_lanes<L>(L::sub(before, base));
+  Vec sum = L::zero();
+  for (int i = 0; i < end; i += L::kWidth) {
+    const Vec p = exp_lanes<L>(L::sub(L::load(s + i), base));
+    L::store(s + i, p);
+    sum = L::add(sum, p);
+  }
+  L::store(max_state, max);
+  L::store(sum_state, L::fma(L::load(sum_state), change, sum));
+  L::store(factor, change);
+}
+
+template <class L, class T, int kRows, int kVecs>
+void value_columns(const float* p, const Cells& v, int count, const float* factor, float* out,
+                   std::int64_t d, const Ahead& ahead) {
+  using Vec = typename L::Vec;
+  constexpr int kPadded = padded_rows(kRows);
+  constexpr std::int64_t kSpan = kVecs * L::kWidth * T::kBytes;
+  Vec sum[kRows][kVecs];
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kVecs; ++j) {
+      sum[r][j] = L::mul(L::load(out + r * v.dim + d + j * L::kWidth), L::broadcast(factor + r));
+    }
+  }
+  const std::byte* cell = v.at + d * T::kBytes;
+  for (int c = 0; c < count; ++c, cell += v.stride) {
+    ask_ahead<L>(ahead, c, d * T::kBytes, d * T::kBytes + kSpan);
+    Vec value[kVecs];
+    for (int j = 0; j < kVecs; ++j) {
+      value[j] = T::template load<L>(cell + j * L::kWidth * T::kBytes);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const Vec weight = L::broadcast(p + c * kPadded + r);
+      for (int j = 0; j < kVecs; ++j) sum[r][j] = L::fma(weight, value[j], sum[r][j]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kVecs; ++j) L::store(out + r * v.dim + d + j * L::kWidth, sum[r][j]);
+  }
+}
+
+template <class L, class T, int kRows>
+void add_values(const float* p, const Cells& v, int count, const float* factor, float* out,
+                const Ahead& ahead) {
+  constexpr int kPadded = padded_rows(kRows);
+  constexpr int kVecs = kPadded == 1 ? 8 : L::kWidth * L::kBlocks / kPadded;
+  std::int64_t d = 0;
+  for (; d + kVecs * L::kWidth <= v.dim; d += kVecs * L::kWidth) {
+    value_columns<L, T, kRows, kVecs>(p, v, count, factor, out, d, ahead);
+  }
+  for (; d + L::kWidth <= v.dim; d += L::kWidth) {
+    value_columns<L, T, kRows, 1>(p, v, count, factor, out, d, ahead);
+  }
+  if (d == v.dim) return;
+  for (int r = 0; r < kRows; ++r) {
+    float* to = out + r * v.dim + d;
+    auto sum = L::mul(L::load_partial(to, v.dim - d), L::broadcast(factor + r));
+    for (int c = 0; c < count; ++c) {
+      const auto value = T::template load_partial<L>(v.at + c * v.stride + d * T::kBytes, v.dim - d);
+      sum = L::fma(L::broadcast(p + c * kPadded + r), value, sum);
+    }
+    L::store_partial(to, sum, v.dim - d);
+  }
+}
+
+// The running softmax of one block of rows: query heads of one position.
+template <class L>
+struct AttentionState {
+  float max[L::kWidth];
+  float sum[L::kWidth];
+};
+
+template <class L, int kRows>
+void attend_rows(const float* q, const Cells& k, const Cells& v, int count, float scale,
+                 AttentionState<L>& state, float* out, const Ahead& next_k) {
+  constexpr int kPadded = padded_rows(kRows);
+  alignas(64) float s[kAttentionTile * kPadded + L::kWidth * L::kBlocks];
+  alignas(64) float factor[L::kWidth];
+  // Values of this tile are asked for while its keys are read, keys of the next while values are.
+  const std::int64_t value_bytes = next_k.at == nullptr ? 0 : v.dim * (v.half ? 2 : 4);
+  const Ahead values{v.at, v.stride, count, value_bytes};
+  if (k.half) {
+    score_cells<L, Float16Cells, kRows>(q, k, count, scale, s, values);
+  } else {
+    score_cells<L, Float32Cells, kRows>(q, k, count, scale, s, values);
+  }
+  softmax_cells<L, kPadded>(s, count, state.max, state.sum, factor);
+  if (v.half) {
+    add_values<L, Float16Cells, kRows>(s, v, count, factor, out, next_k);
+  } else {
+    add_values<L, Float32Cells, kRows>(s, v, count, factor, out, next_k);
+  }
+}
+
+template <class L>
+void attend_block(int rows, const float* q, const Cells& k, const Cells& v, int count, float scale,
+                  AttentionState<L>& state, float* out, const Ahead& next_k) {
+  switch (rows) {
+    case 1: return attend_rows<L, 1>(q, k, v, count, scale, state, out, next_k);
+    case 2: return attend_rows<L, 2>(q, k, v, count, scale, state, out, next_k);
+    case 3: return attend_rows<L, 3>(q, k, v, count, scale, state, out, next_k);
+    case 4: return attend_rows<L, 4>(q, k, v, count, scale, state, out, next_k);
+    default: break;
+  }
+  if constexpr (L::kMaxRows > 4) {
+    switch (rows) {
+      case 5: return attend_rows<L, 5>(q, k, v, count, scale, state, out, next_k);
+      case 6: return attend_rows<L, 6>(q, k, v, count, scale, state, out, next_k);
+      case 7: return attend_rows<L, 7>(q, k, v, count, scale, state, out, next_k);
+      default: return attend_rows<L, 8>(q, k, v, count, scale, state, out, next_k);
+    }
+  }
+}
+
+template <class L>
+Cells expand_cells(const Cells& cells, std::int64_t count, float* to) {
+  for (std::int64_t c = 0; c < count; ++c) {
+    const std::byte* from = cells.at + c * cells.stride;
+    float* row = to + c * cells.dim;
+    std::int64_t d = 0;
+    for (; d + L::kWidth <= cells.dim; d += L::kWidth) L::store(row + d, L::load_f16(from + d * 2));
+    if (d == cells.dim) continue;
+    L::store_partial(row + d, L::load_f16_partial(from + d * 2, cells.dim - d), cells.dim - d);
+  }
+  return {reinterpret_cast<const std::byte*>(to), cells.dim * 4, cells.dim, false};
+}
+
+static std::int64_t visible_begin(const AttentionArgs& a, std::int64_t query) {
+  const std::int64_t first = a.first[query];
+  return a.part_end >= 0 && a.part_begin > first ? a.part_begin : first;
+}
+
+static std::int64_t visible_end(const AttentionArgs& a, std::int64_t query) {
+  const std::int64_t last = a.last[query];
+  return a.part_end >= 0 && a.part_end < last ? a.part_end : last;
+}
+
+// Up to kAttentionQueries positions from `query` and kAttentionHeads heads from `head`.
+struct AttentionSlice {
+  std::int64_t query, queries, head, heads;
+};
+
+template <class L>
+void finish_rows(const AttentionArgs& a, std::int64_t query, std::int64_t head, int rows,
+                 const AttentionState<L>& state, float* out) {
+  const int padded = padded_rows(rows);
+  for (int r = 0; r < rows; ++r) {
+    float sum = 0.0f;
+    for (int i = r; i < L::kWidth; i += padded) sum += state.sum[i];
+    float max = state.max[r];
+    if (a.part_end >= 0) {
+      float* partial = a.partial + (query * a.group + head + r) * 2;
+      partial[0] = max;
+      partial[1] = sum;
+      continue;
+    }
+    float factor = 1.0f;
+    if (a.sinks != nullptr) {
+      alignas(64) float change[L::kWidth];
+      const float sink = a.sinks[head + r];
+      const float top = sink > max ? sink : max, base = top > kLowest ? top : kLowest;
+      L::store(change, exp_lanes<L>(L::set(max - base)));
+      factor = change[0];
+      L::store(change, exp_lanes<L>(L::set(sink - base)));
+      sum = sum * factor + change[0];
+    }
+    factor = sum == 0.0f ? 0.0f : factor / sum;
+    float* row = out + r * a.head_dim_v;
+    for (std::int64_t d = 0; d < a.head_dim_v; ++d) row[d] *= factor;
+  }
+}
+
+// All state of one slice while its cells go by, tile after tile.
+template <class L>
+struct AttentionWork {
+  static constexpr int kBlocks = (kAttentionHeads + L::kMaxRows - 1) / L::kMaxRows;
+  AttentionState<L> states[kAttentionQueries * kBlocks];
+  std::int64_t begin, end;  // cells that some query of the slice sees
+  alignas(64) float k_space[kAttentionTile * kAttentionExpandDim];
+  alignas(64) float v_space[kAttentionTile * kAttentionExpandDim];
+};
+
+template <class L>
+std::int64_t row_blocks(std::int64_t heads) {
+  return (heads + L::kMaxRows - 1) / L::kMaxRows;
+}
+
+template <class L>
+int rows_of_block(std::int64_t heads, std::int64_t block) {
+  const std::int64_t left = heads - block * L::kMaxRows;
+  return static_cast<int>(left < L::kMaxRows ? left : L::kMaxRows);
+}
+
+template <class L>
+void start_slice(const AttentionArgs& a, const AttentionSlice& slice, AttentionWork<L>& work) {
+  work.begin = INT64_MAX;
+  work.end = 0;
+  for (std::int64_t i = 0; i < slice.queries; ++i) {
+    const std::int64_t from = visible_begin(a, slice.query + i);
+    const std::int64_t to = visible_end(a, slice.query + i);
+    float* out = a.out + (slice.query + i) * a.out_stride + slice.head * a.head_dim_v;
+    for (std::int64_t d = 0; d < slice.heads * a.head_dim_v; ++d) out[d] = 0.0f;
+    if (from >= to) continue;
+    if (from < work.begin) work.begin = from;
+    if (to > work.end) work.end = to;
+  }
+  for (std::int64_t b = 0; b < row_blocks<L>(slice.heads) * slice.queries; ++b) {
+    L::store(work.states[b].max, L::set(-__builtin_inff()));
+    L::store(work.states[b].sum, L::zero());
+  }
+}
+
+// All queries of the slice over the cells [cell, next), whose keys and values are k and v.
+template <class L>
+void attend_tile(const AttentionArgs& a, const AttentionSlice& slice, AttentionWork<L>& work,
+                 std::int64_t cell, std::int64_t next, const Cells& k, const Cells& v,
+                 const Ahead& next_k) {
+  const std::int64_t blocks = row_blocks<L>(slice.heads);
+  for (std::int64_t i = 0; i < slice.queries; ++i) {
+    const std::int64_t query = slice.query + i;
+    std::int64_t from = visible_begin(a, query), to = visible_end(a, query);
+    if (from < cell) from = cell;
+    if (to > next) to = next;
+    if (from >= to) continue;
+    const Cells own_k{k.at + (from - cell) * k.stride, k.stride, k.dim, k.half};
+    const Cells own_v{v.at + (from - cell) * v.stride, v.stride, v.dim, v.half};
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::int64_t head = slice.head + b * L::kMaxRows;
+      attend_block<L>(rows_of_block<L>(slice.heads, b),
+                      a.q + query * a.q_stride + head * a.head_dim_k, own_k, own_v,
+                      static_cast<int>(to - from), a.scale, work.states[i * blocks + b],
+                      a.out + query * a.out_stride + head * a.head_dim_v, next_k);
+    }
+  }
+}
+
+template <class L>
+void attend_slice(const AttentionArgs& a, const AttentionSlice& slice, bool half_k, bool half_v) {
+  AttentionWork<L> work;
+  start_slice<L>(a, slice, work);
+  const std::int64_t blocks = row_blocks<L>(slice.heads);
+  const bool expand = blocks * slice.queries >= kAttentionExpandFrom &&
+                      a.head_dim_k <= kAttentionExpandDim && a.head_dim_v <= kAttentionExpandDim;
+  std::int64_t next = 0;
+  for (std::int64_t cell = work.begin; cell < work.end; cell = next) {
+    next = (cell / kAttentionTile + 1) * kAttentionTile;
+    if (next > work.end) next = work.end;
+    Cells k{a.k + cell * a.k_stride, a.k_stride, a.head_dim_k, half_k};
+    Cells v{a.v + cell * a.v_stride, a.v_stride, a.head_dim_v, half_v};
+    Ahead next_k{a.k + next * a.k_stride, a.k_stride, work.end - next,
+                 a.head_dim_k * (half_k ? 2 : 4)};
+    if (expand) {
+      if (half_k) k = expand_cells<L>(k, next - cell, work.k_space);
+      if (half_v) v = expand_cells<L>(v, next - cell, work.v_space);
+      next_k = Ahead{nullptr, 0, 0, 0};
+    }
+    attend_tile<L>(a, slice, work, cell, next, k, v, next_k);
+  }
+  for (std::int64_t i = 0; i < slice.queries; ++i) {
+    const std::int64_t query = slice.query + i;
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::int64_t head = slice.head + b * L::kMaxRows;
+      finish_rows<L>(a, query, head, rows_of_block<L>(slice.heads, b),
+                     work.states[i * blocks + b],
+                     a.out + query * a.out_stride + head * a.head_dim_v);
+    }
+  }
+}
+
+template <class L>
+void attention_lanes(const AttentionArgs& a) {
+  const bool half_k = kv_type_is_half(a.k_type), half_v = kv_type_is_half(a.v_type);
+  for (std::int64_t head = 0; head < a.group; head += kAttentionHeads) {
+    const std::int64_t heads = a.group - head < kAttentionHeads ? a.group - head : kAttentionHeads;
+    for (std::int64_t query = 0; query < a.n; query += kAttentionQueries) {
+      const std::int64_t left = a.n - query;
+      attend_slice<L>(a, {query, left < kAttentionQueries ? left : kAttentionQueries, head, heads},
+                      half_k, half_v);
+    }
+  }
+}
+
+}  // namespace bandwall

@@ -1,0 +1,11 @@
+#if defined(__x86_64__)
+#include "runtime/kernels/detail.h"
+#include "runtime/kernels/lanes_avx512.h"
+#include "runtime/kernels/float_matmul_lanes.h"
+
+namespace bandwall::avx512 {
+
+void float_matmul(const MatmulArgs& a) { float_matmul_lanes<Lanes>(a); }
+
+}  // namespace bandwall::avx512
+#endif  // x86-64

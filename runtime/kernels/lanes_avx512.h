@@ -1,0 +1,118 @@
+// Sixteen float lanes with AVX-512: the vocabulary of the kernel templates (*_lanes.h).
+//   Lanes::store(y, Lanes::fma(Lanes::load(x), Lanes::set(2.0f), Lanes::load(y)));   // y += 2 x
+// Included by *_avx512.cpp only: these are the sole places with the flags for it.
+#pragma once
+
+// GCC 12 warns of its own headers' undefined vectors (gcc.gnu.org PR 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bandwall::avx512 {
+
+struct Lanes {
+  using Vec = __m512;
+  static constexpr int kWidth = 16;
+  static constexpr int kBlocks = 1;   // reduction blocks of kWidth accumulators held at once
+  static constexpr int kMaxRows = 8;  // query heads that share one pass over keys and values
+
+  static Vec zero() { return _mm512_setzero_ps(); }
+  static Vec set(float x) { return _mm512_set1_ps(x); }
+  static Vec broadcast(const float* p) { return _mm512_set1_ps(*p); }
+  static Vec load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+  static Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+  static Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+  static Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+  static Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+  static Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+  // A NaN in the second operand wins.
+  static Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+  static Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+  static Vec round(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
+  static Vec times_power_of_2(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
+  static void prefetch(const std::byte* p) {
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+  }
+
+  static Vec load_partial(const float* p, std::int64_t n) {
+    return _mm512_maskz_loadu_ps(mask(n), p);
+  }
+  static void store_partial(float* p, Vec v, std::int64_t n) {
+    _mm512_mask_storeu_ps(p, mask(n), v);
+  }
+  static Vec load_f16(const std::byte* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vec load_f16_partial(const std::byte* p, std::int64_t n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask(n), p));
+  }
+  static Vec load_bf16(const std::byte* p) {
+    return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static Vec load_bf16_partial(const std::byte* p, std::int64_t n) {
+    return widen_bf16(_mm256_maskz_loadu_epi16(mask(n), p));
+  }
+  static void store_f16(std::uint16_t* p, Vec v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_half(v));
+  }
+  static void store_f16_partial(std::uint16_t* p, Vec v, std::int64_t n) {
+    _mm256_mask_storeu_epi16(p, mask(n), to_half(v));
+  }
+
+  // Lane j = sum of the lanes of a[j]; the same order of additions for every j.
+  static Vec reduce_block(const Vec* a) {
+    Vec b[8], c[4], d[2];
+    for (int i = 0; i < 8; ++i) {  // neighbours: a[i] and a[i + 8] interleaved
+      b[i] = add(_mm512_unpacklo_ps(a[i], a[i + 8]), _mm512_unpackhi_ps(a[i], a[i + 8]));
+    }
+    for (int i = 0; i < 4; ++i) {
+      c[i] = add(_mm512_unpacklo_ps(b[i], b[i + 4]), _mm512_unpackhi_ps(b[i], b[i + 4]));
+    }
+    // Each 128-bit quarter of c[i] now holds a[i], a[i + 4], a[i + 8], a[i + 12].
+    for (int i = 0; i < 2; ++i) {
+      d[i] = add(_mm512_shuffle_f32x4(c[2 * i], c[2 * i + 1], 0x44),
+                 _mm512_shuffle_f32x4(c[2 * i], c[2 * i + 1], 0xee));
+    }
+    const Vec e = add(_mm512_shuffle_f32x4(d[0], d[1], 0x88),
+                      _mm512_shuffle_f32x4(d[0], d[1], 0xdd));
+    const __m512i order =
+        _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 1, 5, 9, 13, 3, 7, 11, 15);
+    return _mm512_permutexvar_ps(order, e);
+  }
+  static float sum(Vec v) { return _mm512_reduce_add_ps(v); }
+
+  // Every lane becomes the maximum (sum) of the lanes at the same place modulo kRows.
+  template <int kRows>
+  static Vec max_groups(Vec v) {
+    if constexpr (kRows <= 8) v = max(v, _mm512_shuffle_f32x4(v, v, 0x4e));
+    if constexpr (kRows <= 4) v = max(v, _mm512_shuffle_f32x4(v, v, 0xb1));
+    if constexpr (kRows <= 2) v = max(v, _mm512_permute_ps(v, 0x4e));
+    if constexpr (kRows <= 1) v = max(v, _mm512_permute_ps(v, 0xb1));
+    return v;
+  }
+  template <int kRows>
+  static Vec add_groups(Vec v) {
+    if constexpr (kRows <= 8) v = add(v, _mm512_shuffle_f32x4(v, v, 0x4e));
+    if constexpr (kRows <= 4) v = add(v, _mm512_shuffle_f32x4(v, v, 0xb1));
+    if constexpr (kRows <= 2) v = add(v, _mm512_permute_ps(v, 0x4e));
+    if constexpr (kRows <= 1) v = add(v, _mm512_permute_ps(v, 0xb1));
+    return v;
+  }
+
+ private:
+  static __mmask16 mask(std::int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static __m256i to_half(Vec v) {
+    return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static Vec widen_bf16(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+};
+
+}  // namespace bandwall::avx512
