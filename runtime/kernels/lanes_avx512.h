@@ -68,7 +68,7 @@ struct Lanes {
   // Lane j = sum of the lanes of a[j]; the same order of additions for every j.
   static Vec reduce_block(const Vec* a) {
     Vec b[8], c[4], d[2];
-    for (int i = 0; i < 8; ++i) {  // neighbours: a[i] and a[i + 8] interleaved
+    for (int i = 0; i < 8; ++i) {
       b[i] = add(_mm512_unpacklo_ps(a[i], a[i + 8]), _mm512_unpackhi_ps(a[i], a[i + 8]));
     }
     for (int i = 0; i < 4; ++i) {
@@ -82,7 +82,7 @@ struct Lanes {
     const Vec e = add(_mm512_shuffle_f32x4(d[0], d[1], 0x88),
                       _mm512_shuffle_f32x4(d[0], d[1], 0xdd));
     const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 1, 5, 9, 13, 3, 7, 11, 15);
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_ps(order, e);
   }
   static float sum(Vec v) { return _mm512_reduce_add_ps(v); }

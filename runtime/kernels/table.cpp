@@ -31,14 +31,18 @@ void checked_reference(const MatmulArgs& a) {
 
 const KernelTable& reference_kernels() {
   static const KernelTable table = {"reference", checked_reference, reference::quantize_rows,
-                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+                                    reference::attention, reference::rms_norm, reference::silu_mul,
+                                    reference::clamped_swiglu, reference::add, reference::add_scaled,
+                                    reference::f32_to_f16};
   return table;
 }
 
 const KernelTable& portable_kernels() {
-  static const KernelTable table = {"portable", matmul<reference::matmul, portable::quant_matmul>,
+  static const KernelTable table = {"portable", matmul<portable::float_matmul, portable::quant_matmul>,
                                     portable::quantize_rows,
-                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+                                    portable::attention, portable::rms_norm, portable::silu_mul,
+                                    portable::clamped_swiglu, portable::add, portable::add_scaled,
+                                    portable::f32_to_f16};
   return table;
 }
 
