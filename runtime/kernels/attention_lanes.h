@@ -182,7 +182,8 @@ void add_values(const float* p, const Cells& v, int count, const float* factor, 
     float* to = out + r * v.dim + d;
     auto sum = L::mul(L::load_partial(to, v.dim - d), L::broadcast(factor + r));
     for (int c = 0; c < count; ++c) {
-      const auto value = T::template load_partial<L>(v.at + c * v.stride + d * T::kBytes, v.dim - d);
+      const auto value =
+          T::template load_partial<L>(v.at + c * v.stride + d * T::kBytes, v.dim - d);
       sum = L::fma(L::broadcast(p + c * kPadded + r), value, sum);
     }
     L::store_partial(to, sum, v.dim - d);
@@ -222,18 +223,27 @@ template <class L>
 void attend_block(int rows, const float* q, const Cells& k, const Cells& v, int count, float scale,
                   AttentionState<L>& state, float* out, const Ahead& next_k) {
   switch (rows) {
-    case 1: return attend_rows<L, 1>(q, k, v, count, scale, state, out, next_k);
-    case 2: return attend_rows<L, 2>(q, k, v, count, scale, state, out, next_k);
-    case 3: return attend_rows<L, 3>(q, k, v, count, scale, state, out, next_k);
-    case 4: return attend_rows<L, 4>(q, k, v, count, scale, state, out, next_k);
-    default: break;
+    case 1:
+      return attend_rows<L, 1>(q, k, v, count, scale, state, out, next_k);
+    case 2:
+      return attend_rows<L, 2>(q, k, v, count, scale, state, out, next_k);
+    case 3:
+      return attend_rows<L, 3>(q, k, v, count, scale, state, out, next_k);
+    case 4:
+      return attend_rows<L, 4>(q, k, v, count, scale, state, out, next_k);
+    default:
+      break;
   }
   if constexpr (L::kMaxRows > 4) {
     switch (rows) {
-      case 5: return attend_rows<L, 5>(q, k, v, count, scale, state, out, next_k);
-      case 6: return attend_rows<L, 6>(q, k, v, count, scale, state, out, next_k);
-      case 7: return attend_rows<L, 7>(q, k, v, count, scale, state, out, next_k);
-      default: return attend_rows<L, 8>(q, k, v, count, scale, state, out, next_k);
+      case 5:
+        return attend_rows<L, 5>(q, k, v, count, scale, state, out, next_k);
+      case 6:
+        return attend_rows<L, 6>(q, k, v, count, scale, state, out, next_k);
+      case 7:
+        return attend_rows<L, 7>(q, k, v, count, scale, state, out, next_k);
+      default:
+        return attend_rows<L, 8>(q, k, v, count, scale, state, out, next_k);
     }
   }
 }
@@ -386,8 +396,7 @@ void attend_slice(const AttentionArgs& a, const AttentionSlice& slice, bool half
     const std::int64_t query = slice.query + i;
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::int64_t head = slice.head + b * L::kMaxRows;
-      finish_rows<L>(a, query, head, rows_of_block<L>(slice.heads, b),
-                     work.states[i * blocks + b],
+      finish_rows<L>(a, query, head, rows_of_block<L>(slice.heads, b), work.states[i * blocks + b],
                      a.out + query * a.out_stride + head * a.head_dim_v);
     }
   }

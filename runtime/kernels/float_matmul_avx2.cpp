@@ -1,7 +1,7 @@
 #if defined(__x86_64__)
 #include "runtime/kernels/detail.h"
-#include "runtime/kernels/lanes_avx2.h"
 #include "runtime/kernels/float_matmul_lanes.h"
+#include "runtime/kernels/lanes_avx2.h"
 
 namespace bandwall::avx2 {
 

@@ -90,10 +90,10 @@ void dot_tile(const float* const* x, const std::byte* const* w, std::int64_t col
 // block; places beyond the end repeat the last row and are dropped.
 struct FloatTile {
   const MatmulArgs* args;
-  std::int64_t input, inputs;   // used rows of x
-  std::int64_t row, rows;       // weight rows
+  std::int64_t input, inputs;  // used rows of x
+  std::int64_t row, rows;      // weight rows
   std::int64_t column, columns;
-  const std::byte* w;           // weights of `row` at `column`
+  const std::byte* w;  // weights of `row` at `column`
   std::int64_t w_stride;
 };
 
@@ -190,9 +190,12 @@ void float_matmul_of(const MatmulArgs& a) {
 template <class L>
 void float_matmul_lanes(const MatmulArgs& a) {
   switch (a.format) {
-    case Format::F16: return float_matmul_of<L, Float16Weights>(a);
-    case Format::BF16: return float_matmul_of<L, Bfloat16Weights>(a);
-    default: return float_matmul_of<L, Float32Weights>(a);
+    case Format::F16:
+      return float_matmul_of<L, Float16Weights>(a);
+    case Format::BF16:
+      return float_matmul_of<L, Bfloat16Weights>(a);
+    default:
+      return float_matmul_of<L, Float32Weights>(a);
   }
 }
 

@@ -1,6 +1,6 @@
 #include "runtime/kernels/detail.h"
-#include "runtime/kernels/lanes_portable.h"
 #include "runtime/kernels/float_matmul_lanes.h"
+#include "runtime/kernels/lanes_portable.h"
 
 namespace bandwall::portable {
 

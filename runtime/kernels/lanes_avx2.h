@@ -41,9 +41,7 @@ struct Lanes {
     _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
   }
 
-  static Vec load_partial(const float* p, std::int64_t n) {
-    return _mm256_maskload_ps(p, mask(n));
-  }
+  static Vec load_partial(const float* p, std::int64_t n) { return _mm256_maskload_ps(p, mask(n)); }
   static void store_partial(float* p, Vec v, std::int64_t n) { _mm256_maskstore_ps(p, mask(n), v); }
   static Vec load_f16(const std::byte* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -103,8 +101,7 @@ struct Lanes {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
   }
   static Vec power_of_2(__m256i k) {
-    return _mm256_castsi256_ps(
-        _mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(127)), 23));
   }
   static __m128i to_half(Vec v) {
     return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

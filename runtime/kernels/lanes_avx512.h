@@ -79,10 +79,9 @@ struct Lanes {
       d[i] = add(_mm512_shuffle_f32x4(c[2 * i], c[2 * i + 1], 0x44),
                  _mm512_shuffle_f32x4(c[2 * i], c[2 * i + 1], 0xee));
     }
-    const Vec e = add(_mm512_shuffle_f32x4(d[0], d[1], 0x88),
-                      _mm512_shuffle_f32x4(d[0], d[1], 0xdd));
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const Vec e =
+        add(_mm512_shuffle_f32x4(d[0], d[1], 0x88), _mm512_shuffle_f32x4(d[0], d[1], 0xdd));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     return _mm512_permutexvar_ps(order, e);
   }
   static float sum(Vec v) { return _mm512_reduce_add_ps(v); }

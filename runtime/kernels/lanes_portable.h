@@ -38,7 +38,8 @@ struct Lanes {
   static Vec round(Vec a) { return (a + set(kRounder)) - set(kRounder); }
   // In two steps, so that results beyond the range of one exponent field come out right.
   static Vec times_power_of_2(Vec a, Vec n) {
-    const Ints k = reinterpret_cast<Ints>(n + set(kRounder)) - reinterpret_cast<Ints>(set(kRounder));
+    const Ints k =
+        reinterpret_cast<Ints>(n + set(kRounder)) - reinterpret_cast<Ints>(set(kRounder));
     const Ints half = k >> 1;
     return a * power_of_2(half) * power_of_2(k - half);
   }

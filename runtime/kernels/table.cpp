@@ -30,18 +30,23 @@ void checked_reference(const MatmulArgs& a) {
 }  // namespace
 
 const KernelTable& reference_kernels() {
-  static const KernelTable table = {"reference", checked_reference, reference::quantize_rows,
-                                    reference::attention, reference::rms_norm, reference::silu_mul,
-                                    reference::clamped_swiglu, reference::add, reference::add_scaled,
-                                    reference::f32_to_f16};
+  static const KernelTable table = {
+      "reference",           checked_reference,    reference::quantize_rows,  reference::attention,
+      reference::rms_norm,   reference::silu_mul,  reference::clamped_swiglu, reference::add,
+      reference::add_scaled, reference::f32_to_f16};
   return table;
 }
 
 const KernelTable& portable_kernels() {
-  static const KernelTable table = {"portable", matmul<portable::float_matmul, portable::quant_matmul>,
+  static const KernelTable table = {"portable",
+                                    matmul<portable::float_matmul, portable::quant_matmul>,
                                     portable::quantize_rows,
-                                    portable::attention, portable::rms_norm, portable::silu_mul,
-                                    portable::clamped_swiglu, portable::add, portable::add_scaled,
+                                    portable::attention,
+                                    portable::rms_norm,
+                                    portable::silu_mul,
+                                    portable::clamped_swiglu,
+                                    portable::add,
+                                    portable::add_scaled,
                                     portable::f32_to_f16};
   return table;
 }

@@ -17,7 +17,9 @@ void clamped_swiglu(const float* gate, const float* up, std::int64_t n, float* y
   combine_lanes<Lanes>(gate, up, n, y, ClampedSwiglu<Lanes>{});
 }
 
-void add(float* y, const float* x, std::int64_t n) { combine_lanes<Lanes>(y, x, n, y, Add<Lanes>{}); }
+void add(float* y, const float* x, std::int64_t n) {
+  combine_lanes<Lanes>(y, x, n, y, Add<Lanes>{});
+}
 
 void add_scaled(float* y, const float* x, float a, std::int64_t n) {
   combine_lanes<Lanes>(y, x, n, y, AddScaled<Lanes>{Lanes::set(a)});

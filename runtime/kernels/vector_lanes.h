@@ -83,8 +83,7 @@ struct ClampedSwiglu {  // see vector_reference.cpp
   typename L::Vec apply(typename L::Vec gate, typename L::Vec up) const {
     const auto g = L::min(L::set(7.0f), gate);
     const auto u = L::min(L::set(7.0f), L::max(L::set(-7.0f), up));
-    return L::mul(L::mul(g, sigmoid_lanes<L>(L::mul(L::set(1.702f), g))),
-                  L::add(u, L::set(1.0f)));
+    return L::mul(L::mul(g, sigmoid_lanes<L>(L::mul(L::set(1.702f), g))), L::add(u, L::set(1.0f)));
   }
 };
 
@@ -96,9 +95,7 @@ struct Add {
 template <class L>
 struct AddScaled {
   typename L::Vec factor;
-  typename L::Vec apply(typename L::Vec y, typename L::Vec x) const {
-    return L::fma(factor, x, y);
-  }
+  typename L::Vec apply(typename L::Vec y, typename L::Vec x) const { return L::fma(factor, x, y); }
 };
 
 template <class L>

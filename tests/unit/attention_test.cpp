@@ -17,14 +17,14 @@ namespace {
 
 struct Shape {
   std::int64_t dim_k = 64, dim_v = 64, group = 4, n = 1, cells = 100;
-  std::int64_t window = 0;          // 0 = all before
+  std::int64_t window = 0;  // 0 = all before
   std::string_view type = "f16";
-  float range = 1.0f;               // of queries
+  float range = 1.0f;  // of queries
 };
 
 struct Problem {
   Shape shape;
-  std::vector<std::byte> k, v;      // cell after cell with a gap
+  std::vector<std::byte> k, v;  // cell after cell with a gap
   std::vector<float> q, sinks;
   std::vector<std::int64_t> first, last;
 };

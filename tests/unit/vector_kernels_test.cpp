@@ -63,8 +63,8 @@ TEST(VectorKernels, GatedActivationsMatchTheReference) {
 }
 
 TEST(VectorKernels, GatedActivationsAtExtremes) {
-  const std::vector<float> gate = {-1000.0f, -100.0f, -89.0f, -0.0f, 0.0f, 89.0f, 100.0f, 3e38f,
-                                   7.0f,     7.5f,    -7.5f,  1e-30f};
+  const std::vector<float> gate = {-1000.0f, -100.0f, -89.0f, -0.0f, 0.0f,  89.0f,
+                                   100.0f,   3e38f,   7.0f,   7.5f,  -7.5f, 1e-30f};
   const std::vector<float> up(gate.size(), 1.0f);
   const auto n = static_cast<std::int64_t>(gate.size());
   for (const KernelTable* table : usable_kernels()) {
@@ -137,8 +137,20 @@ TEST(VectorKernels, SumsMatchTheReference) {
 }
 
 TEST(VectorKernels, HalfConversionIsBitExact) {
-  std::vector<float> x = {0.0f, -0.0f, 1.0f, 65504.0f, 65519.9f, 65520.0f, -1e6f, 5.96e-8f,
-                          2.98e-8f, 2.99e-8f, 6.1e-5f, 1e-40f, 1.00048828125f, 1.00146484375f,
+  std::vector<float> x = {0.0f,
+                          -0.0f,
+                          1.0f,
+                          65504.0f,
+                          65519.9f,
+                          65520.0f,
+                          -1e6f,
+                          5.96e-8f,
+                          2.98e-8f,
+                          2.99e-8f,
+                          6.1e-5f,
+                          1e-40f,
+                          1.00048828125f,
+                          1.00146484375f,
                           std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()};
   for (const float scale : {1e-8f, 1e-4f, 1.0f, 1e5f}) {
