@@ -27,6 +27,22 @@ void checked_reference(const MatmulArgs& a) {
   reference::matmul(a);
 }
 
+#if defined(__x86_64__)
+// The processor and the operating system both; the same list as the flags in CMakeLists.txt.
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") &&
+         __builtin_cpu_supports("bmi2");
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi") &&
+         __builtin_cpu_supports("avx512bf16");
+}
+#endif
+
 }  // namespace
 
 const KernelTable& reference_kernels() {
@@ -53,7 +69,16 @@ const KernelTable& portable_kernels() {
 
 const KernelTable* avx2_kernels() { return nullptr; }
 
-const KernelTable* avx512_kernels() { return nullptr; }
+const KernelTable* avx512_kernels() {
+#if defined(__x86_64__)
+  static const KernelTable table = {"avx512", matmul<reference::matmul, avx512::quant_matmul>,
+                                    avx512::quantize_rows,
+                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+  return has_avx512() ? &table : nullptr;
+#else
+  return nullptr;
+#endif
+}
 
 const KernelTable& best_kernels() {
   if (const KernelTable* table = avx512_kernels()) return *table;

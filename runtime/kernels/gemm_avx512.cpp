@@ -1,0 +1,307 @@
+#if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+// gcc 12 warns inside its own intrinsics.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+#include "runtime/kernels/detail.h"
+#include "runtime/kernels/matmul_avx512.h"
+#include "runtime/kernels/unpack_avx512.h"
+
+// Many rows of x. A tile of 32 rows x 256 columns of W is unpacked once: each register holds 4
+// columns of 16 rows, so one broadcast of 4 activations feeds 16 dot products per instruction.
+// Tile, activations of the pass and sums stay in the first two cache levels.
+
+namespace bandwall::avx512 {
+namespace {
+
+constexpr int kTileRows = 32;
+constexpr int kBlock = 6;                        // rows of x per register block
+constexpr std::int64_t kPass = 128;              // rows of x per pass, a bound
+constexpr std::int64_t kPackBytes = 128 * 1024;  // activations of one pass
+
+struct Tile {
+  alignas(64) Byte q[64][2][64];        // [4 columns][16 rows][row, column]
+  alignas(64) float scale[16][kTileRows];
+  alignas(64) float min[16][kTileRows];
+};
+
+// Activations of a pass, chunk after chunk, row after row; per chunk and row 256 values, 8 scales,
+// and per group the start of the integer sum and minus scale times sum.
+struct Packed {
+  alignas(64) std::int8_t q[kPackBytes];
+  alignas(64) float scale[kPackBytes / 32];
+  alignas(64) std::int32_t start[kPackBytes / 16];
+  alignas(64) float sum[kPackBytes / 16];
+};
+
+thread_local Packed packed;
+
+BANDWALL_INLINE void transpose(const Byte* in, std::int64_t in_stride, Byte* out,
+                               std::int64_t out_stride) {
+  __m512i a[16], b[16];
+  for (int i = 0; i < 16; ++i) a[i] = _mm512_load_si512(in + i * in_stride);
+  for (int i = 0; i < 16; i += 2) {
+    b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+    b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+    a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+    a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+    a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    b[i] = _mm512_shuffle_i32x4(a[i], a[i + 4], 0x88);
+    b[i + 4] = _mm512_shuffle_i32x4(a[i], a[i + 4], 0xdd);
+    b[i + 8] = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0x88);
+    b[i + 12] = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 8; ++i) {
+    _mm512_store_si512(out + i * out_stride, _mm512_shuffle_i32x4(b[i], b[i + 8], 0x88));
+    _mm512_store_si512(out + (i + 8) * out_stride, _mm512_shuffle_i32x4(b[i], b[i + 8], 0xdd));
+  }
+}
+
+BANDWALL_INLINE void store_parts(Byte* low, Byte* high, __m512i v) {
+  _mm256_store_si256(reinterpret_cast<__m256i*>(low), _mm512_castsi512_si256(v));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(high), _mm512_extracti64x4_epi64(v, 1));
+}
+
+// One row of a chunk in natural order.
+template <Order order>
+BANDWALL_INLINE void store_row(const __m512i* w, Byte* q) {
+  if constexpr (order == Order::Natural) {
+    for (int j = 0; j < 4; ++j) _mm512_store_si512(q + 64 * j, w[j]);
+  } else if constexpr (order == Order::Halves) {
+    for (int j = 0; j < 4; ++j) store_parts(q + 32 * j, q + 128 + 32 * j, w[j]);
+  } else if constexpr (order == Order::Pairs) {
+    for (int j = 0; j < 4; ++j) {
+      Byte* at = q + 128 * (j / 2) + 32 * (j % 2);
+      store_parts(at, at + 64, w[j]);
+    }
+  } else {
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    for (int j = 0; j < 4; j += 2) {
+      _mm512_store_si512(q + 64 * j, _mm512_permutex2var_epi64(w[j], first, w[j + 1]));
+      _mm512_store_si512(q + 64 * j + 64, _mm512_permutex2var_epi64(w[j], second, w[j + 1]));
+    }
+  }
+}
+
+// Up to 16 rows of one chunk into half a tile. `bytes_left` < chunk_bytes: the last, partial chunk.
+template <class U>
+void unpack_half(const U& u, const Byte* w, std::int64_t row_bytes, int rows,
+                 std::int64_t chunk_bytes, std::int64_t bytes_left, Tile& tile, int half) {
+  alignas(64) Byte q[16][256];
+  alignas(64) float s[16][16], c[16][16];
+  for (int r = 0; r < 16; ++r) {
+    __m512i v[4];
+    __m512 scale = _mm512_setzero_ps(), min = _mm512_setzero_ps();
+    if (r >= rows) {
+      for (int j = 0; j < 4; ++j) v[j] = _mm512_setzero_si512();
+    } else if (bytes_left < chunk_bytes) {
+      alignas(64) Byte padded[kMaxChunkBytes] = {};
+      __builtin_memcpy(padded, w + r * row_bytes, static_cast<std::size_t>(bytes_left));
+      u.load(padded, v, scale, min);
+    } else {
+      u.load(w + r * row_bytes, v, scale, min);
+    }
+    store_row<U::kOrder>(v, q[r]);
+    _mm512_store_ps(s[r], scale);
+    if constexpr (U::kGroup == 16 && U::kMin) _mm512_store_ps(c[r], min);
+  }
+  for (int p = 0; p < 4; ++p) transpose(q[0] + 64 * p, 256, tile.q[16 * p][half], 128);
+  constexpr std::int64_t stride = kTileRows * sizeof(float);
+  Byte* scales = reinterpret_cast<Byte*>(&tile.scale[0][16 * half]);
+  Byte* minima = reinterpret_cast<Byte*>(&tile.min[0][16 * half]);
+  if constexpr (U::kGroup == 32) {
+    alignas(64) float both[16][16];
+    transpose(reinterpret_cast<Byte*>(s), 64, reinterpret_cast<Byte*>(both), 64);
+    for (int g = 0; g < 8; ++g) {
+      _mm512_store_ps(scales + g * stride, _mm512_load_ps(both[g]));
+      if constexpr (U::kMin) _mm512_store_ps(minima + g * stride, _mm512_load_ps(both[g + 8]));
+    }
+  } else {
+    transpose(reinterpret_cast<Byte*>(s), 64, scales, stride);
+    if constexpr (U::kMin) transpose(reinterpret_cast<Byte*>(c), 64, minima, stride);
+  }
+}
+
+// 16 Z rows of the tile times N rows of x, one chunk; adds to `sums` (kTileRows floats per row).
+template <class U, int Z, int N>
+BANDWALL_INLINE void multiply_block(const Tile& tile, int groups, std::int64_t at, float* sums) {
+  constexpr int steps = U::kGroup / 4;
+  const std::int8_t* q = packed.q + 256 * at;
+  const float* x_scale = packed.scale + 8 * at;
+  const std::int32_t* x_start = packed.start + 16 * at;
+  const float* x_sum = packed.sum + 16 * at;
+  __m512 total[Z][N];
+  for (int i = 0; i < N; ++i) {
+    for (int z = 0; z < Z; ++z) total[z][i] = _mm512_load_ps(sums + kTileRows * i + 16 * z);
+  }
+  for (int g = 0; g < groups; ++g) {
+    __m512i dot[Z][N];
+    BANDWALL_UNROLL
+    for (int i = 0; i < N; ++i) {
+      for (int z = 0; z < Z; ++z) dot[z][i] = _mm512_set1_epi32(x_start[16 * i + g]);
+    }
+    BANDWALL_UNROLL
+    for (int k = 0; k < steps; ++k) {
+      const int step = g * steps + k;
+      __m512i w[Z];
+      for (int z = 0; z < Z; ++z) w[z] = _mm512_load_si512(tile.q[step][z]);
+      BANDWALL_UNROLL
+      for (int i = 0; i < N; ++i) {
+        std::int32_t four;
+        __builtin_memcpy(&four, q + 256 * i + 4 * step, 4);
+        const __m512i x = _mm512_set1_epi32(four);
+        for (int z = 0; z < Z; ++z) dot[z][i] = _mm512_dpbusd_epi32(dot[z][i], w[z], x);
+      }
+    }
+    BANDWALL_UNROLL
+    for (int z = 0; z < Z; ++z) {
+      const __m512 scale = _mm512_load_ps(tile.scale[g] + 16 * z);
+      const __m512 min = _mm512_load_ps(tile.min[g] + 16 * z);
+      BANDWALL_UNROLL
+      for (int i = 0; i < N; ++i) {
+        const __m512 x = _mm512_set1_ps(x_scale[8 * i + g * U::kGroup / 32]);
+        const __m512 value = _mm512_cvtepi32_ps(dot[z][i]);
+        total[z][i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), x, total[z][i]);
+        if constexpr (U::kMin) {
+          total[z][i] = _mm512_fmadd_ps(min, _mm512_set1_ps(x_sum[16 * i + g]), total[z][i]);
+        }
+      }
+    }
+  }
+  for (int i = 0; i < N; ++i) {
+    for (int z = 0; z < Z; ++z) _mm512_store_ps(sums + kTileRows * i + 16 * z, total[z][i]);
+  }
+}
+
+template <class U, int Z>
+void multiply_tile(const Tile& tile, int groups, std::int64_t at, std::int64_t n, float* sums) {
+  std::int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    multiply_block<U, Z, kBlock>(tile, groups, at + i, sums + kTileRows * i);
+  }
+  float* rest = sums + kTileRows * i;
+  switch (n - i) {
+    case 5: return multiply_block<U, Z, 5>(tile, groups, at + i, rest);
+    case 4: return multiply_block<U, Z, 4>(tile, groups, at + i, rest);
+    case 3: return multiply_block<U, Z, 3>(tile, groups, at + i, rest);
+    case 2: return multiply_block<U, Z, 2>(tile, groups, at + i, rest);
+    case 1: return multiply_block<U, Z, 1>(tile, groups, at + i, rest);
+    default: return;
+  }
+}
+
+// Rows i0 .. of x, columns k0 .. (a whole number of groups) into `packed`.
+template <class U>
+void pack(const U& u, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std::int64_t k0,
+          std::int64_t width) {
+  const __m512i offset = _mm512_set1_epi32(-u.offset());
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t row = a.x_rows == nullptr ? i0 + i : a.x_rows[i0 + i];
+    for (std::int64_t k = 0; k < width; k += 256) {
+      const std::int64_t from = row * a.cols + k0 + k, at = k / 256 * n + i;
+      const std::int64_t count = width - k < 256 ? width - k : 256;
+      const auto groups = static_cast<__mmask16>((1u << (count / 16)) - 1);
+      const auto scales = static_cast<__mmask16>((1u << (count / 32)) - 1);
+      for (std::int64_t j = 0; j < count; j += 32) {
+        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a.x.q8 + from + j));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(packed.q + 256 * at + j), v);
+      }
+      const __m512 scale = _mm512_maskz_loadu_ps(scales, a.x.scale + from / 32);
+      const __m256i sums = _mm256_maskz_loadu_epi16(groups, a.x.sums16 + from / 16);
+      __m512i wide = _mm512_cvtepi16_epi32(sums);
+      __m512 group_scale = scale;
+      if constexpr (U::kGroup == 32) {
+        wide = _mm512_zextsi256_si512(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+      } else {
+        group_scale = _mm512_permutexvar_ps(
+            _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), scale);
+      }
+      _mm256_store_ps(packed.scale + 8 * at, _mm512_castps512_ps256(scale));
+      _mm512_store_si512(packed.start + 16 * at, _mm512_mullo_epi32(wide, offset));
+      const __m512 negative = _mm512_xor_ps(group_scale, _mm512_set1_ps(-0.0f));
+      _mm512_store_ps(packed.sum + 16 * at, _mm512_mul_ps(_mm512_cvtepi32_ps(wide), negative));
+    }
+  }
+}
+
+void load_sums(const float* y, std::int64_t y_stride, int rows, std::int64_t n, float* sums) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (int r = 0; r < kTileRows; ++r) {
+      sums[kTileRows * i + r] = y != nullptr && r < rows ? y[i * y_stride + r] : 0.0f;
+    }
+  }
+}
+
+void store_sums(const float* sums, std::int64_t n, int rows, float* y, std::int64_t y_stride) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (int r = 0; r < rows; ++r) y[i * y_stride + r] = sums[kTileRows * i + r];
+  }
+}
+
+template <class U>
+void many_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
+  Tile tile;
+  alignas(64) float sums[kPass * kTileRows];
+  for (std::int64_t i0 = 0; i0 < a.n_used; i0 += kPass) {
+    const std::int64_t n = a.n_used - i0 < kPass ? a.n_used - i0 : kPass;
+    const std::int64_t pass_width = kPackBytes / n / 256 * 256;
+    for (std::int64_t k0 = 0; k0 < a.cols; k0 += pass_width) {
+      const std::int64_t width = a.cols - k0 < pass_width ? a.cols - k0 : pass_width;
+      pack(u, a, i0, n, k0, width);
+      for (std::int64_t r = a.row_begin; r < a.row_end; r += kTileRows) {
+        const int rows = static_cast<int>(a.row_end - r < kTileRows ? a.row_end - r : kTileRows);
+        float* y = a.y + i0 * a.y_stride + r;
+        load_sums(k0 == 0 ? nullptr : y, a.y_stride, rows, n, sums);
+        for (std::int64_t k = 0; k < width; k += 256) {
+          const Byte* w = reinterpret_cast<const Byte*>(a.w) + r * a.row_bytes +
+                          (k0 + k) / 256 * chunk_bytes;
+          const std::int64_t count = width - k < 256 ? width - k : 256;
+          const std::int64_t left = chunk_bytes * count / 256;
+          const int groups = static_cast<int>(count / U::kGroup);
+          const std::int64_t at = k / 256 * n;
+          unpack_half(u, w, a.row_bytes, rows, chunk_bytes, left, tile, 0);
+          if (rows <= 16) {
+            multiply_tile<U, 1>(tile, groups, at, n, sums);
+            continue;
+          }
+          unpack_half(u, w + 16 * a.row_bytes, a.row_bytes, rows - 16, chunk_bytes, left, tile, 1);
+          multiply_tile<U, 2>(tile, groups, at, n, sums);
+        }
+        store_sums(sums, n, rows, y, a.y_stride);
+      }
+    }
+  }
+}
+
+template <class U>
+void multiply(const MatmulArgs& a) {
+  many_rows(a, U{}, U::kBytes);
+}
+
+}  // namespace
+
+void many_rows_matmul(const MatmulArgs& a) {
+  switch (a.format) {
+    case Format::Q8_0: return multiply<Q8_0>(a);
+    case Format::Q4_0: return multiply<Q4_0>(a);
+    case Format::MXFP4: return multiply<Mxfp4>(a);
+    case Format::Q4_K: return multiply<Q4K>(a);
+    case Format::Q5_K: return multiply<Q5K>(a);
+    case Format::Q6_K: return multiply<Q6K>(a);
+    case Format::Q3_K: return multiply<Q3K>(a);
+    case Format::Q2_K: return multiply<Q2K>(a);
+    default: many_rows(a, Slow{a.format}, slow_chunk_bytes(a.format));
+  }
+}
+
+}  // namespace bandwall::avx512
+
+#endif
