@@ -119,8 +119,8 @@ struct PublishedMix {                // a file whose mix has no rule ("UD-Q3_K_X
   std::string name;
   std::int64_t file_bytes = 0;       // published total; 0 = computed from formats below
   Format attention = Format::Q8_0, tables = Format::Q8_0, experts = Format::Q3_K, rest = Format::F32;
-  std::string note;                  // source, printed with the answer
-  std::string alias_warning;         // e.g. why 228 GB is quoted
+  std::string note = {};             // source, printed with the answer
+  std::string alias_warning = {};    // e.g. why 228 GB is quoted
 };
 struct ModelShape {
   std::string name, architecture;
