@@ -94,7 +94,8 @@ class GgufParser {
   void read_preamble() {
     const std::byte* magic = take(4, "magic");
     if (std::memcmp(magic, "GGUF", 4) != 0) {
-      fail(0, "magic", fmt::format("'{}' is not 'GGUF'; this is no GGUF file", printable(text_at(magic, 4))));
+      fail(0, "magic", fmt::format("'{}' is not 'GGUF'; this is no GGUF file",
+                                   printable(text_at(magic, 4))));
     }
     file_.version = number<std::uint32_t>("version");
     if (file_.version != 0 && (file_.version & 0xffff) == 0) {
@@ -138,7 +139,8 @@ class GgufParser {
 
   GgufType checked_type(std::string_view key, std::uint32_t type) const {
     if (type > static_cast<std::uint32_t>(GgufType::F64)) {
-      fail(at_ - 4, "key " + printable(key), fmt::format("unknown value type {}; {}", type, kAgain));
+      fail(at_ - 4, "key " + printable(key),
+           fmt::format("unknown value type {}; {}", type, kAgain));
     }
     return static_cast<GgufType>(type);
   }
@@ -207,7 +209,8 @@ class GgufParser {
       GgufTensor tensor;
       tensor.name = text(kMaxTensorNameLength, "tensor name");
       if (tensor.name.empty()) {
-        fail(entry_offsets_.back(), "tensor name", fmt::format("tensor {} has no name; {}", i, kAgain));
+        fail(entry_offsets_.back(), "tensor name",
+             fmt::format("tensor {} has no name; {}", i, kAgain));
       }
       read_shape(tensor);
       file_.tensors.push_back(tensor);
@@ -221,7 +224,8 @@ class GgufParser {
     const std::string field = "tensor " + printable(tensor.name);
     const auto n_dims = number<std::uint32_t>(field);
     if (n_dims == 0 || n_dims > kMaxDims) {
-      fail(at_ - 4, field, fmt::format("{} dimensions, 1 to {} are possible; {}", n_dims, kMaxDims, kAgain));
+      fail(at_ - 4, field,
+           fmt::format("{} dimensions, 1 to {} are possible; {}", n_dims, kMaxDims, kAgain));
     }
     tensor.n_dims = static_cast<int>(n_dims);
     std::int64_t values = 1;
@@ -280,7 +284,8 @@ class GgufParser {
     }
     if (last != nullptr && file_.computed_bytes > file_.file_bytes) {
       fail(entry_offsets_[last_index], "tensor " + printable(last->name),
-           fmt::format("truncated: needs {} bytes, file has {}; download it again", file_.computed_bytes, file_.file_bytes));
+           fmt::format("truncated: needs {} bytes, file has {}; download it again",
+                       file_.computed_bytes, file_.file_bytes));
     }
   }
 
@@ -294,24 +299,27 @@ class GgufParser {
   }
 
   void check_tensor_names() const {
-    const auto order = order_by([](const GgufTensor& a, const GgufTensor& b) { return a.name < b.name; });
+    using T = GgufTensor;
+    const auto order = order_by([](const T& a, const T& b) { return a.name < b.name; });
     for (std::size_t i = 1; i < order.size(); ++i) {
       if (file_.tensors[order[i]].name == file_.tensors[order[i - 1]].name) {
         fail(entry_offsets_[std::max(order[i], order[i - 1])],
-             "tensor " + printable(file_.tensors[order[i]].name), fmt::format("given twice; {}", kAgain));
+             "tensor " + printable(file_.tensors[order[i]].name),
+             fmt::format("given twice; {}", kAgain));
       }
     }
   }
 
   void check_overlaps() const {
-    const auto order = order_by([](const GgufTensor& a, const GgufTensor& b) { return a.offset < b.offset; });
+    using T = GgufTensor;
+    const auto order = order_by([](const T& a, const T& b) { return a.offset < b.offset; });
     for (std::size_t i = 1; i < order.size(); ++i) {
       const GgufTensor& a = file_.tensors[order[i - 1]];
       const GgufTensor& b = file_.tensors[order[i]];
       if (a.offset + a.bytes > b.offset) {
         fail(entry_offsets_[order[i]], "tensor " + printable(b.name),
-             fmt::format("its data at {} overlaps tensor {} ({} to {}); {}", b.offset, printable(a.name),
-                         a.offset, a.offset + a.bytes, kAgain));
+             fmt::format("its data at {} overlaps tensor {} ({} to {}); {}", b.offset,
+                         printable(a.name), a.offset, a.offset + a.bytes, kAgain));
       }
     }
   }

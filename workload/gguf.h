@@ -1,4 +1,4 @@
-// GGUF v2/v3 header reader (docs/gguf.md of ggml-org/ggml). Takes bytes, does no I/O, trusts no length.
+// GGUF v2/v3 header reader (docs/gguf.md of ggml-org/ggml). Bytes in, no I/O, no length trusted.
 //   GgufFile g = parse_gguf(mapped_bytes, "model.gguf");
 //   g.find("llama.block_count")->as_u64();
 // Arrays are not copied: strings and numbers are decoded on demand from the bytes given, which must
@@ -77,8 +77,8 @@ struct GgufFile {
   bool size_matches() const;
 };
 
-// `bytes` is the whole file (a mapping). Checks: magic, version 2 or 3 (big-endian and version 1 are
-// named), counts against the bytes left, key and tensor-name lengths, duplicate keys and names,
+// `bytes` is the whole file (a mapping). Checks: magic, version 2 or 3 (big-endian and version 1
+// are named), counts against the bytes left, key and tensor-name lengths, duplicate keys and names,
 // types, dimensions and their product, alignment, offsets inside the file, overlaps.
 GgufFile parse_gguf(std::span<const std::byte> bytes, std::string_view file_name);
 

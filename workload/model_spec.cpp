@@ -130,6 +130,18 @@ const Architecture& architecture_of(const GgufFile& file) {
                                  fmt::join(known, ", ")));
 }
 
+// A token without a row, or a row without a token, could not be read or printed.
+void check_vocabulary(const GgufFile& file, std::int64_t rows, std::vector<Diagnostic>& problems) {
+  const GgufValue* tokens = file.find("tokenizer.ggml.tokens");
+  if (tokens == nullptr || tokens->type() != GgufType::Array) return;
+  if (tokens->size() != static_cast<std::uint64_t>(rows)) {
+    problems.push_back({file.file_name,
+                        fmt::format("tensor token_embd.weight: {} rows for the {} tokens of key "
+                                    "tokenizer.ggml.tokens; convert the model again",
+                                    rows, tokens->size())});
+  }
+}
+
 // Vectors are used as float32 in place.
 bool must_be_f32(const TensorSpec& t) {
   return t.n_dims == 1 || t.is_bias;
@@ -283,6 +295,7 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
                                          "complete model"});
   } else {
     h.vocab = embedding->second.tensor->dims[1];
+    check_vocabulary(first, h.vocab, problems);
   }
   if (problems.empty()) check_hyper(architecture, h, first.file_name, problems);
   if (!problems.empty()) throw_all(std::move(problems));

@@ -201,6 +201,14 @@ TEST(ModelSpec, HyperParametersAreBounded) {
   EXPECT_THAT(failure(w), HasSubstr("attention.sliding_window: is missing"));
 }
 
+TEST(ModelSpec, VocabularyMustHaveAsManyTokensAsRows) {
+  GgufWriter w = tiny_model("llama");
+  w.set_array("tokenizer.ggml.tokens", std::vector<std::string>(32, "t"));
+  EXPECT_EQ(load(w).hyper.vocab, 32);
+  w.set_array("tokenizer.ggml.tokens", std::vector<std::string>(31, "t"));
+  EXPECT_THAT(failure(w), HasSubstr("token_embd.weight: 32 rows for the 31 tokens"));
+}
+
 TEST(ModelSpec, FusedTensorsAreNamedOnce) {
   GgufWriter w = tiny_model("qwen3moe");
   w.drop("blk.0.ffn_gate_exps.weight");
