@@ -20,6 +20,7 @@ std::string_view name(OpKind kind) {
     case OpKind::RopeKv: return "rope_kv";
     case OpKind::Attention: return "attention";
     case OpKind::AttnOut: return "attn_out";
+    case OpKind::Ssm: return "ssm";
     case OpKind::FfnNorm: return "ffn_norm";
     case OpKind::Router: return "router";
     case OpKind::Experts: return "experts";

@@ -15,10 +15,10 @@
 namespace bandwall {
 
 enum class OpKind {
-  Embedding, AttnNorm, QkvProj, RopeKv, Attention, AttnOut, FfnNorm, Router, Experts, SharedExpert,
-  DenseFfn, OutputNorm, Head,
+  Embedding, AttnNorm, QkvProj, RopeKv, Attention, AttnOut, Ssm, FfnNorm, Router, Experts,
+  SharedExpert, DenseFfn, OutputNorm, Head,
 };
-inline constexpr int kOpKinds = 13;
+inline constexpr int kOpKinds = 14;
 std::string_view name(OpKind kind);
 
 struct OpKey {

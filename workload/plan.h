@@ -5,7 +5,7 @@
 // Traffic rules (per op): weights = bytes of the tensors (rows) read: the whole matrix for a
 // projection, n rows for the embedding, distinct experts x bytes of one expert, output head only in
 // steps that need logits. KV read = visible cells x (K + V) bytes per cell, each cell once per op;
-// a window layer sees min(window, past + i + 1) positions. Activations = float32 in + out.
+// a window layer sees min(window, past + i + 1) positions. Activations: rules in plan.cpp.
 #pragma once
 
 #include <vector>
@@ -64,6 +64,18 @@ struct Plan {
 };
 
 Plan plan_step(const ModelSpec& model, const KvConfig& kv, const Step& step, const Routing& routing);
+
+// Steps of a prompt in micro-batches of `n_ubatch`; the last `output_rows` positions need logits.
+std::vector<Step> prefill_steps(std::int64_t n_prompt, std::int64_t past, std::int64_t n_ubatch,
+                                std::int64_t output_rows);
+
+// Positions that `tokens` new positions after `past` see in layer `layer`: the distinct cells that
+// one step reads, and the sum over the new positions (the pairs that are scored).
+struct VisibleCells {
+  std::int64_t distinct = 0, pairs = 0;
+};
+VisibleCells visible_cells(const Hyper& hyper, std::int64_t layer, std::int64_t tokens,
+                           std::int64_t past);
 
 // Bytes of one cached position over all layers (each layer's K + V), and of a cache that holds
 // `context` positions (window layers hold round256(min(context, window + n_ubatch)) cells).

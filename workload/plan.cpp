@@ -1,0 +1,333 @@
+// What each op of a step moves and computes.
+// Weights: tensors of the op's roles; biases, norm weights and sinks count, rotary factors do not
+//   (they are folded into the frequencies when the model is loaded).
+// Activations: float32 rows that the op reads and writes, in its order:
+//   norms: in, out; qkv: in, q k v; rope_kv: q k v in, q out (k and v go to the cache);
+//   attention: q, out; attn_out: in, residual in and out; router: in, scores;
+//   feed-forward: in, each inner row (gate, up, their product) once, residual in and out; experts also
+//   the rows that the experts give before they are added up.
+// Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
+//   4 per normed value, 3 per rotated one. Lookups, softmax and activation functions count none.
+#include "workload/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "hwmodel/error.h"
+
+namespace bandwall {
+namespace {
+
+constexpr double kFloat = 4.0;  // bytes
+
+// Tensors of one block (or outside the blocks), in file order.
+class Tensors {
+ public:
+  explicit Tensors(const ModelSpec& model) : blocks_(static_cast<std::size_t>(model.hyper.layers) + 1) {
+    for (const TensorSpec& t : model.tensors) {
+      if (t.layer < model.hyper.layers) blocks_[static_cast<std::size_t>(t.layer + 1)].push_back(&t);
+    }
+  }
+  const std::vector<const TensorSpec*>& block(int layer) const {
+    return blocks_[static_cast<std::size_t>(layer + 1)];
+  }
+  bool has(int layer, Role role) const {
+    return std::any_of(block(layer).begin(), block(layer).end(),
+                       [&](const TensorSpec* t) { return t->role == role; });
+  }
+
+ private:
+  std::vector<std::vector<const TensorSpec*>> blocks_;
+};
+
+void add_stream(Op& op, const WeightStream& s) {
+  op.traffic.weights += s.bytes;
+  op.flops += s.flops;
+  for (WeightStream& have : op.streams) {
+    const bool alike = (have.matrices > 0) == (s.matrices > 0);
+    if (have.format != s.format || have.rows_of_x != s.rows_of_x || !alike) continue;
+    have.bytes += s.bytes;
+    have.matrices += s.matrices;
+    have.flops += s.flops;
+    return;
+  }
+  op.streams.push_back(s);
+}
+
+bool is_matrix(const TensorSpec& t) { return t.n_dims > 1 && !t.is_bias; }
+
+class Builder {
+ public:
+  Builder(const ModelSpec& model, const KvConfig& kv, const Step& step, const Routing& routing)
+      : h_(model.hyper), tensors_(model), kv_(kv), step_(step), routing_(routing),
+        n_(static_cast<double>(step.tokens())), rows_(static_cast<double>(step.output_rows)) {}
+
+  std::vector<Op> build() {
+    embedding();
+    for (int l = 0; l < h_.layers; ++l) block(l);
+    if (step_.output_rows > 0) head();
+    return std::move(ops_);
+  }
+
+ private:
+  Op& begin(OpKind kind, int layer) {
+    ops_.push_back(Op{});
+    ops_.back().key = {kind, layer};
+    return ops_.back();
+  }
+
+  // Every tensor of the role, whole, applied to `rows` rows.
+  void read(Op& op, Role role, double rows) const {
+    for (const TensorSpec* t : tensors_.block(op.key.layer)) {
+      if (t->role != role) continue;
+      const bool matrix = is_matrix(*t);
+      add_stream(op, {t->format, bytes(t->bytes), matrix ? 1 : 0, rows,
+                      Flops(matrix ? 2.0 * static_cast<double>(t->values()) * rows : 0.0)});
+    }
+  }
+
+  // `distinct` of the matrices stacked along the last dimension; n x k rows are spread over them.
+  void read_experts(Op& op, Role role, double distinct) const {
+    const double pairs = n_ * static_cast<double>(h_.experts_used);
+    const double experts = static_cast<double>(h_.experts);
+    for (const TensorSpec* t : tensors_.block(op.key.layer)) {
+      if (t->role != role) continue;
+      const bool matrix = is_matrix(*t);
+      const double values = static_cast<double>(t->values()) / experts;
+      add_stream(op, {t->format, Bytes(static_cast<double>(t->bytes) / experts * distinct),
+                      matrix ? std::llround(distinct) : 0, pairs / std::max(1.0, distinct),
+                      Flops(matrix ? 2.0 * values * pairs : 0.0)});
+    }
+  }
+
+  static void floats(Op& op, double count) { op.traffic.activations += Bytes(kFloat * count); }
+  double width(std::int64_t w) const { return static_cast<double>(w); }
+
+  void embedding() {
+    Op& op = begin(OpKind::Embedding, -1);
+    for (const TensorSpec* t : tensors_.block(-1)) {
+      if (t->role != Role::TokenEmbedding) continue;
+      const double one = static_cast<double>(t->bytes) / width(h_.vocab);
+      add_stream(op, {t->format, Bytes(one * n_), 1, 1.0, Flops(0)});
+    }
+    floats(op, n_ * width(h_.hidden));
+  }
+
+  void norm(OpKind kind, int layer, Role role, double rows) {
+    Op& op = begin(kind, layer);
+    read(op, role, rows);
+    floats(op, 2 * rows * width(h_.hidden));
+    op.flops += Flops(4 * rows * width(h_.hidden));
+  }
+
+  void block(int l) {
+    if (tensors_.has(l, Role::AttnNorm)) norm(OpKind::AttnNorm, l, Role::AttnNorm, n_);
+    if (h_.attends(l)) attention_part(l);
+    if (tensors_.has(l, Role::Ssm)) ssm(l);
+    if (tensors_.has(l, Role::FfnNorm)) norm(OpKind::FfnNorm, l, Role::FfnNorm, n_);
+    if (h_.is_moe_layer(l)) {
+      router(l);
+      experts(l);
+    }
+    feed_forward(OpKind::SharedExpert, l, Role::SharedGate, Role::SharedUp, Role::SharedDown);
+    feed_forward(OpKind::DenseFfn, l, Role::DenseGate, Role::DenseUp, Role::DenseDown);
+  }
+
+  void attention_part(int l) {
+    const double q = width(h_.q_width()), k = width(h_.k_width()), v = width(h_.v_width());
+    const double out = width(h_.heads * h_.head_dim_v);
+    Op& qkv = begin(OpKind::QkvProj, l);
+    for (const Role role : {Role::AttnQ, Role::AttnK, Role::AttnV}) read(qkv, role, n_);
+    floats(qkv, n_ * (width(h_.hidden) + q + k + v));
+
+    const Bytes cell = kv_.k->bytes_for(k) + kv_.v->bytes_for(v);
+    Op& rope = begin(OpKind::RopeKv, l);
+    read(rope, Role::AttnQNorm, n_);
+    read(rope, Role::AttnKNorm, n_);
+    floats(rope, n_ * (q + k + v + q));
+    rope.traffic.kv_written = cell * n_;
+    if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + k));
+    rope.flops += Flops(3 * n_ * width((h_.heads + h_.kv_heads) * h_.rope_dims));
+
+    const VisibleCells seen = visible_cells(h_, l, step_.tokens_per_sequence, step_.past);
+    const double pairs = static_cast<double>(step_.sequences) * static_cast<double>(seen.pairs);
+    Op& attention = begin(OpKind::Attention, l);
+    read(attention, Role::AttnSinks, n_);
+    floats(attention, n_ * (q + out));
+    attention.traffic.kv_read =
+        cell * (static_cast<double>(step_.sequences) * static_cast<double>(seen.distinct));
+    attention.kv_scores = Elements(pairs * (q + out));
+    attention.flops += Flops(2 * pairs * (q + out));
+
+    Op& o = begin(OpKind::AttnOut, l);
+    read(o, Role::AttnOut, n_);
+    floats(o, n_ * (out + 2 * width(h_.hidden)));
+  }
+
+  // Mamba-2: the state is read and written once per sequence and step.
+  void ssm(int l) {
+    Op& op = begin(OpKind::Ssm, l);
+    read(op, Role::Ssm, n_);
+    const auto layers = std::count(h_.pattern.begin(), h_.pattern.end(), 'M');
+    const double values = layers > 0 ? static_cast<double>(h_.state_values() / layers) : 0.0;
+    op.traffic.state = Bytes(2 * kFloat * values * static_cast<double>(step_.sequences));
+    floats(op, n_ * 3 * width(h_.hidden));
+    // Update and read-out of the state, per token: 6 per state value.
+    op.flops += Flops(6 * n_ * width(h_.ssm_inner * h_.ssm_state));
+  }
+
+  void router(int l) {
+    Op& op = begin(OpKind::Router, l);
+    read(op, Role::Router, n_);
+    read(op, Role::RouterBias, n_);
+    floats(op, n_ * width(h_.hidden + h_.experts));
+  }
+
+  void experts(int l) {
+    Op& op = begin(OpKind::Experts, l);
+    const double distinct = routing_.distinct_experts[static_cast<std::size_t>(l)];
+    read(op, Role::LatentDown, n_);
+    for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
+      read_experts(op, role, distinct);
+    }
+    read(op, Role::LatentUp, n_);
+    const double used = width(h_.experts_used);
+    const double inner = tensors_.has(l, Role::ExpertGate) ? 3.0 : 2.0;
+    const double seen = width(h_.expert_latent > 0 ? h_.expert_latent : h_.hidden);
+    floats(op, n_ * (width(h_.hidden) + used * (inner * width(h_.expert_ffn) + seen) +
+                     2 * width(h_.hidden)));
+    if (h_.expert_latent > 0) floats(op, n_ * 2 * seen);
+  }
+
+  void feed_forward(OpKind kind, int l, Role gate, Role up, Role down) {
+    if (!tensors_.has(l, up)) return;
+    Op& op = begin(kind, l);
+    for (const Role role : {gate, up, down}) read(op, role, n_);
+    const double inner = tensors_.has(l, gate) ? 3.0 : 2.0;
+    const double ffn = width(kind == OpKind::DenseFfn ? h_.ffn : h_.shared_ffn);
+    floats(op, n_ * (3 * width(h_.hidden) + inner * ffn));
+  }
+
+  void head() {
+    norm(OpKind::OutputNorm, -1, Role::OutputNorm, rows_);
+    Op& op = begin(OpKind::Head, -1);
+    read(op, h_.tied_head ? Role::TokenEmbedding : Role::OutputHead, rows_);
+    floats(op, rows_ * width(h_.hidden + h_.vocab));
+  }
+
+  const Hyper& h_;
+  Tensors tensors_;
+  KvConfig kv_;
+  Step step_;
+  const Routing& routing_;
+  double n_, rows_;
+  std::vector<Op> ops_;
+};
+
+}  // namespace
+
+Routing expected_routing(const ModelSpec& model, std::int64_t tokens) {
+  const Hyper& h = model.hyper;
+  Routing routing;
+  routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
+  const double all = static_cast<double>(h.experts), used = static_cast<double>(h.experts_used);
+  double distinct = used;
+  if (tokens > 1 && all > 0) {
+    distinct = all * (1 - std::pow(1 - used / all, static_cast<double>(tokens)));
+  }
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    if (h.is_moe_layer(l)) routing.distinct_experts[static_cast<std::size_t>(l)] = distinct;
+  }
+  return routing;
+}
+
+VisibleCells visible_cells(const Hyper& hyper, std::int64_t layer, std::int64_t tokens,
+                           std::int64_t past) {
+  const std::int64_t end = past + tokens;
+  if (!hyper.slides(layer)) {
+    return {end, tokens * past + tokens * (tokens + 1) / 2};
+  }
+  const std::int64_t w = hyper.window;
+  VisibleCells seen;
+  seen.distinct = end - std::max<std::int64_t>(0, past + 1 - w);
+  // Positions before the window is full see all that came before them.
+  const std::int64_t growing = std::clamp<std::int64_t>(w - past, 0, tokens);
+  seen.pairs = growing * past + growing * (growing + 1) / 2 + (tokens - growing) * w;
+  return seen;
+}
+
+Plan plan_step(const ModelSpec& model, const KvConfig& kv, const Step& step,
+               const Routing& routing) {
+  BANDWALL_CHECK(kv.k != nullptr && kv.v != nullptr);
+  BANDWALL_CHECK(step.sequences > 0 && step.tokens_per_sequence > 0 && step.past >= 0);
+  BANDWALL_CHECK(step.output_rows >= 0 && step.output_rows <= step.tokens());
+  BANDWALL_CHECK(model.hyper.experts == 0 ||
+                 routing.distinct_experts.size() == static_cast<std::size_t>(model.hyper.layers));
+  Plan plan;
+  plan.step = step;
+  plan.ops = Builder(model, kv, step, routing).build();
+  return plan;
+}
+
+std::vector<Step> prefill_steps(std::int64_t n_prompt, std::int64_t past, std::int64_t n_ubatch,
+                                std::int64_t output_rows) {
+  BANDWALL_CHECK(n_prompt >= 0 && past >= 0 && n_ubatch > 0 && output_rows >= 0);
+  std::vector<Step> steps;
+  for (std::int64_t done = 0; done < n_prompt; done += n_ubatch) {
+    const std::int64_t n = std::min(n_ubatch, n_prompt - done);
+    const std::int64_t first_output = n_prompt - output_rows;
+    const std::int64_t rows = std::clamp<std::int64_t>(done + n - first_output, 0, n);
+    steps.push_back({1, n, past + done, rows});
+  }
+  return steps;
+}
+
+Bytes Plan::weights() const { return traffic().weights; }
+
+Bytes Plan::kv() const {
+  const Traffic t = traffic();
+  return t.kv_read + t.kv_written;
+}
+
+Traffic Plan::traffic() const {
+  Traffic sum;
+  for (const Op& op : ops) sum += op.traffic;
+  return sum;
+}
+
+Bytes kv_bytes_per_position(const ModelSpec& model, const KvConfig& kv) {
+  const Hyper& h = model.hyper;
+  const Bytes cell = kv.k->bytes_for(static_cast<double>(h.k_width())) +
+                     kv.v->bytes_for(static_cast<double>(h.v_width()));
+  std::int64_t layers = 0;
+  for (std::int64_t l = 0; l < h.layers; ++l) layers += h.attends(l) ? 1 : 0;
+  return cell * static_cast<double>(layers);
+}
+
+Bytes kv_cache_bytes(const ModelSpec& model, const KvConfig& kv, std::int64_t context,
+                     std::int64_t n_ubatch) {
+  const Hyper& h = model.hyper;
+  const Bytes cell = kv.k->bytes_for(static_cast<double>(h.k_width())) +
+                     kv.v->bytes_for(static_cast<double>(h.v_width()));
+  const std::int64_t windowed = (std::min(context, h.window + n_ubatch) + 255) / 256 * 256;
+  Bytes sum;
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    if (h.attends(l)) sum += cell * static_cast<double>(h.slides(l) ? windowed : context);
+  }
+  return sum;
+}
+
+Ledger ledger_of(const Plan& plan) {
+  Ledger ledger;
+  for (const Op& op : plan.ops) {
+    LedgerRow& row = ledger.rows[op.key];
+    row.calls += 1;
+    row.traffic += op.traffic;
+    row.flops += op.flops;
+  }
+  ledger.steps = 1;
+  ledger.tokens = plan.step.tokens();
+  return ledger;
+}
+
+}  // namespace bandwall
