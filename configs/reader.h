@@ -4,7 +4,7 @@
 //   Document doc = Document::parse(text, "gb10.yaml");   Reader r = doc.root();
 //   auto bw = r.child("memory").figure<BytesPerSecond>("peak");   doc.finish();  // throws Error
 // A figure is a mapping {value: "273 GB/s", source: datasheet, note: "..."}.
-// yaml-cpp lives behind this header only.
+// Rates must be above zero: an unknown figure is left out. yaml-cpp lives behind yaml_tree.h only.
 #pragma once
 
 #include <cstdint>
@@ -42,13 +42,16 @@ class Reader {
   std::string text(std::string_view key);                        // required
   std::optional<std::string> optional_text(std::string_view key);
   std::int64_t integer(std::string_view key, std::int64_t low, std::int64_t high);
-  std::optional<std::int64_t> optional_integer(std::string_view key, std::int64_t low, std::int64_t high);
+  std::optional<std::int64_t> optional_integer(std::string_view key, std::int64_t low,
+                                               std::int64_t high);
   double number(std::string_view key, double low, double high);
   std::optional<double> optional_number(std::string_view key, double low, double high);
   bool flag(std::string_view key, bool absent);
   template <class Q> Sourced<Q> figure(std::string_view key);    // Q: a Quantity or double
   template <class Q> std::optional<Sourced<Q>> optional_figure(std::string_view key);
+  template <class Q> Q quantity(std::string_view key);           // bare text; source() stands apart
   Source source();                                               // keys source and note of this mapping
+  std::vector<std::string> texts(std::string_view key);          // sequence of texts; absent = empty
   Reader child(std::string_view key);                            // required mapping
   std::optional<Reader> optional_child(std::string_view key);
   std::vector<Reader> children(std::string_view key);            // sequence of mappings; absent = empty

@@ -6,6 +6,56 @@
 #include "hwmodel/error.h"
 
 namespace bandwall {
+namespace {
+
+// "gb10" for "2xgb10".
+std::string_view single_name(std::string_view name) {
+  const std::size_t digits = name.find_first_not_of("0123456789");
+  if (digits == 0 || digits == std::string_view::npos || name[digits] != 'x') return name;
+  return name.substr(digits + 1);
+}
+
+class Borrower {
+ public:
+  Borrower(const Backend& backend, const Machine& machine) : from_(backend.machine) {
+    if (backend.reference_bandwidth && !machine.pools.empty()) {
+      bandwidth_ = machine.pool().achievable.value / backend.reference_bandwidth->value;
+    }
+    const ComputeRate* bf16 = machine.rate("bf16");
+    if (backend.reference_compute && bf16 != nullptr) {
+      compute_ = bf16->peak.value / backend.reference_compute->value;
+    }
+  }
+
+  std::optional<double> bandwidth() const { return bandwidth_; }
+  std::optional<double> compute() const { return compute_; }
+
+  void mark(Source& source) const {
+    source.kind = Source::Kind::Derived;
+    source.note = "borrowed from " + from_ + ", scaled to this machine: " + source.note;
+  }
+  template <class T>
+  void scale(std::map<std::string, Sourced<T>>& rows, std::optional<double> ratio) const {
+    if (!ratio) rows.clear();
+    for (auto& [key, row] : rows) {
+      row.value = row.value * *ratio;
+      mark(row.source);
+    }
+  }
+  void scale(std::map<std::string, Sourced<GemmRate>>& rows, std::optional<double> ratio) const {
+    if (!ratio) rows.clear();
+    for (auto& [key, row] : rows) {
+      row.value.rate = row.value.rate * *ratio;
+      mark(row.source);
+    }
+  }
+
+ private:
+  std::string from_;
+  std::optional<double> bandwidth_, compute_;
+};
+
+}  // namespace
 
 std::string_view name(Source::Kind kind) {
   switch (kind) {
@@ -44,6 +94,30 @@ const Link* Machine::link(std::string_view wanted) const {
     if (link.name == wanted) return &link;
   }
   return nullptr;
+}
+
+Backend backend_for(const Backend& backend, const Machine& machine) {
+  if (backend.machine.empty() || backend.machine == single_name(machine.name)) return backend;
+  const Borrower borrower(backend, machine);
+  Backend b = backend;
+  b.calibrated = false;
+  borrower.scale(b.stream, borrower.bandwidth());
+  borrower.scale(b.kv_stream, borrower.bandwidth());
+  borrower.scale(b.activation_stream, borrower.bandwidth());
+  borrower.scale(b.kv_elements, borrower.compute());
+  borrower.scale(b.gemm, borrower.compute());
+  // Curves end in the caches of the machine they were measured on.
+  b.stream_curves.clear();
+  if (b.attention_rate && borrower.compute()) {
+    b.attention_rate->value = b.attention_rate->value * *borrower.compute();
+    borrower.mark(b.attention_rate->source);
+  } else {
+    b.attention_rate.reset();
+  }
+  for (auto& [op, cost] : b.op_seconds) borrower.mark(cost.source);
+  if (b.layer_seconds) borrower.mark(b.layer_seconds->source);
+  if (b.step_seconds) borrower.mark(b.step_seconds->source);
+  return b;
 }
 
 }  // namespace bandwall

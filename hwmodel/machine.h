@@ -16,6 +16,7 @@ namespace bandwall {
 struct Source {
   enum class Kind { Datasheet, Measured, Derived, Assumed } kind = Kind::Assumed;
   std::string note;
+  friend bool operator==(const Source&, const Source&) = default;
 };
 std::string_view name(Source::Kind kind);
 
@@ -23,6 +24,7 @@ template <class T>
 struct Sourced {
   T value{};
   Source source;
+  friend bool operator==(const Sourced&, const Sourced&) = default;
 };
 
 // Read bandwidth as a function of the working set, one curve per thread count; between points the
@@ -30,12 +32,14 @@ struct Sourced {
 struct RatePoint {
   Bytes working_set;
   BytesPerSecond rate;
+  friend bool operator==(const RatePoint&, const RatePoint&) = default;
 };
 struct RateCurve {
   int threads = 0;                     // 0: the whole device
   std::vector<RatePoint> points;       // ascending working sets, at least one
   Source source;
   BytesPerSecond at(Bytes working_set) const;
+  friend bool operator==(const RateCurve&, const RateCurve&) = default;
 };
 
 struct MemoryPool {
@@ -44,28 +48,33 @@ struct MemoryPool {
   Sourced<BytesPerSecond> peak;
   Sourced<BytesPerSecond> achievable;  // a plain read kernel, large arrays
   Bytes usable() const { return visible.value - reserve.value; }
+  friend bool operator==(const MemoryPool&, const MemoryPool&) = default;
 };
 
 struct CacheLevel {
   std::string name;                    // "L2", "L3"
   Sourced<Bytes> capacity;
+  friend bool operator==(const CacheLevel&, const CacheLevel&) = default;
 };
 
 struct ComputeRate {
   std::string numeric;                 // "fp4", "fp8", "bf16", "fp32", "int8"
   Sourced<FlopsPerSecond> peak;
   std::optional<Sourced<FlopsPerSecond>> achievable;
+  friend bool operator==(const ComputeRate&, const ComputeRate&) = default;
 };
 
 struct KernelLimits {                  // GPU only
   Sourced<Bytes> shared_per_block, shared_per_sm, reserved_per_block;
   Sourced<double> sm_count, registers_per_sm, warps_per_sm, blocks_per_sm;
+  friend bool operator==(const KernelLimits&, const KernelLimits&) = default;
 };
 
 struct Link {
   std::string name;                    // "connectx-7", "nvme", "pcie"
   Sourced<BytesPerSecond> bandwidth;
   std::optional<Sourced<Seconds>> latency;
+  friend bool operator==(const Link&, const Link&) = default;
 };
 
 struct Machine {
@@ -85,17 +94,24 @@ struct Machine {
   const MemoryPool& pool() const { return pools.front(); }
   const ComputeRate* rate(std::string_view numeric) const;
   const Link* link(std::string_view name) const;
+  friend bool operator==(const Machine&, const Machine&) = default;
 };
 
 // Rates of one software stack on one machine (or class of machines: machine empty).
 struct GemmRate {                      // F(n) = rate * n / (n + n_half), n rows of activations
   FlopsPerSecond rate;
   double n_half = 0;
+  friend bool operator==(const GemmRate&, const GemmRate&) = default;
 };
 struct Backend {
   std::string name, title, version, machine;
   bool calibrated = false;             // figures measured on that machine, not borrowed
   double efficiency_default = 1;       // share of achievable bandwidth when no stream rate is given
+  Source efficiency_source;
+  // Achievable bandwidth and bf16 rate of the machine that the rates below belong to: backend_for
+  // needs them to carry the rates over to another machine.
+  std::optional<Sourced<BytesPerSecond>> reference_bandwidth;
+  std::optional<Sourced<FlopsPerSecond>> reference_compute;
   // Weight stream rate by format name; "default" is used for formats without a row. Curves over the
   // step's working set where the machine has caches that matter.
   std::map<std::string, Sourced<BytesPerSecond>> stream;
@@ -112,6 +128,13 @@ struct Backend {
   std::optional<Sourced<Seconds>> step_seconds;                    // host time per step
   std::optional<Sourced<Bytes>> context_bytes;                     // CUDA context, runtime
   int threads = 0;                     // thread count the figures were measured with, 0 = device
+  friend bool operator==(const Backend&, const Backend&) = default;
 };
+
+// The backend as it is expected to behave on `machine`. Unchanged when it belongs to that machine
+// (also to several of it) or to a class. Otherwise borrowed: bandwidths times the ratio of achievable
+// bandwidths, compute and element rates times the ratio of bf16 rates, fixed costs as they are;
+// calibrated = false and every source derived. Rates that cannot be scaled are left out.
+Backend backend_for(const Backend& backend, const Machine& machine);
 
 }  // namespace bandwall
