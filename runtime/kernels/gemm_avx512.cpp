@@ -181,20 +181,22 @@ BANDWALL_INLINE void multiply_block(const Tile& tile, int groups, std::int64_t a
   }
 }
 
+// Register blocks of nearly equal size: a short last one would wait on its own sums.
 template <class U, int Z>
 void multiply_tile(const Tile& tile, int groups, std::int64_t at, std::int64_t n, float* sums) {
-  std::int64_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    multiply_block<U, Z, kBlock>(tile, groups, at + i, sums + kTileRows * i);
-  }
-  float* rest = sums + kTileRows * i;
-  switch (n - i) {
-    case 5: return multiply_block<U, Z, 5>(tile, groups, at + i, rest);
-    case 4: return multiply_block<U, Z, 4>(tile, groups, at + i, rest);
-    case 3: return multiply_block<U, Z, 3>(tile, groups, at + i, rest);
-    case 2: return multiply_block<U, Z, 2>(tile, groups, at + i, rest);
-    case 1: return multiply_block<U, Z, 1>(tile, groups, at + i, rest);
-    default: return;
+  std::int64_t blocks = (n + kBlock - 1) / kBlock;
+  for (std::int64_t i = 0; i < n; --blocks) {
+    const std::int64_t size = (n - i + blocks - 1) / blocks;
+    float* to = sums + kTileRows * i;
+    switch (size) {
+      case 6: multiply_block<U, Z, 6>(tile, groups, at + i, to); break;
+      case 5: multiply_block<U, Z, 5>(tile, groups, at + i, to); break;
+      case 4: multiply_block<U, Z, 4>(tile, groups, at + i, to); break;
+      case 3: multiply_block<U, Z, 3>(tile, groups, at + i, to); break;
+      case 2: multiply_block<U, Z, 2>(tile, groups, at + i, to); break;
+      default: multiply_block<U, Z, 1>(tile, groups, at + i, to); break;
+    }
+    i += size;
   }
 }
 
@@ -232,17 +234,36 @@ void pack(const U& u, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std:
   }
 }
 
+BANDWALL_INLINE __mmask16 first_lanes(int n) {
+  return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
+}
+
+// Sums of earlier columns back from y.
 void load_sums(const float* y, std::int64_t y_stride, int rows, std::int64_t n, float* sums) {
+  const __mmask16 low = first_lanes(rows), high = first_lanes(rows - 16);
   for (std::int64_t i = 0; i < n; ++i) {
-    for (int r = 0; r < kTileRows; ++r) {
-      sums[kTileRows * i + r] = y != nullptr && r < rows ? y[i * y_stride + r] : 0.0f;
+    _mm512_store_ps(sums + kTileRows * i, _mm512_maskz_loadu_ps(low, y + i * y_stride));
+    if (high != 0) {  // a masked load far outside the array is correct, but takes an age
+      _mm512_store_ps(sums + kTileRows * i + 16,
+                      _mm512_maskz_loadu_ps(high, y + i * y_stride + 16));
     }
   }
 }
 
+void clear_sums(std::int64_t n, float* sums) {
+  for (std::int64_t i = 0; i < kTileRows * n; i += 16) {
+    _mm512_store_ps(sums + i, _mm512_setzero_ps());
+  }
+}
+
 void store_sums(const float* sums, std::int64_t n, int rows, float* y, std::int64_t y_stride) {
+  const __mmask16 low = first_lanes(rows), high = first_lanes(rows - 16);
   for (std::int64_t i = 0; i < n; ++i) {
-    for (int r = 0; r < rows; ++r) y[i * y_stride + r] = sums[kTileRows * i + r];
+    const float* from = sums + kTileRows * i;
+    _mm512_mask_storeu_ps(y + i * y_stride, low, _mm512_load_ps(from));
+    if (high != 0) {
+      _mm512_mask_storeu_ps(y + i * y_stride + 16, high, _mm512_load_ps(from + 16));
+    }
   }
 }
 
@@ -259,7 +280,11 @@ void many_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
       for (std::int64_t r = a.row_begin; r < a.row_end; r += kTileRows) {
         const int rows = static_cast<int>(a.row_end - r < kTileRows ? a.row_end - r : kTileRows);
         float* y = a.y + i0 * a.y_stride + r;
-        load_sums(k0 == 0 ? nullptr : y, a.y_stride, rows, n, sums);
+        if (k0 == 0) {
+          clear_sums(n, sums);
+        } else {
+          load_sums(y, a.y_stride, rows, n, sums);
+        }
         for (std::int64_t k = 0; k < width; k += 256) {
           const Byte* w = reinterpret_cast<const Byte*>(a.w) + r * a.row_bytes +
                           (k0 + k) / 256 * chunk_bytes;
