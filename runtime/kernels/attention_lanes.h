@@ -62,8 +62,10 @@ struct Ahead {
   std::int64_t stride, count, bytes;
 };
 
+// Inlined by force: GCC 12 takes a function that only prefetches for one without effect and drops
+// the call.
 template <class L>
-void ask_ahead(const Ahead& ahead, std::int64_t cell, std::int64_t from, std::int64_t to) {
+__attribute__((always_inline)) inline void ask_ahead(const Ahead& ahead, std::int64_t cell, std::int64_t from, std::int64_t to) {
   if (cell >= ahead.count) return;
   if (to > ahead.bytes) to = ahead.bytes;
   for (std::int64_t b = from; b < to; b += 64) L::prefetch(ahead.at + cell * ahead.stride + b);

@@ -16,6 +16,7 @@ namespace bandwall {
 inline constexpr std::int64_t kFloatColumns = 1024;  // columns of one block
 inline constexpr std::int64_t kFloatPanel = 64;      // rows of x that share an expanded tile
 inline constexpr int kFloatTileRows = 4;             // weight rows of a tile
+inline constexpr int kFloatAhead = 1024;             // bytes of a row asked for ahead of time
 
 struct Float32Weights {
   static constexpr int kBytes = 4;
@@ -54,18 +55,21 @@ struct Bfloat16Weights {
 };
 
 // dots[i * kRows + r] = dot of x[i] and w[r] over `cols` columns.
-template <class L, class T, int kInputs, int kRows>
+template <class L, class T, int kInputs, int kRows, int kAhead>
 void dot_tile(const float* const* x, const std::byte* const* w, std::int64_t cols, float* dots) {
   using Vec = typename L::Vec;
-  static_assert(kInputs * kRows == L::kWidth * L::kBlocks);
-  Vec sum[kInputs * kRows];
-  for (int i = 0; i < kInputs * kRows; ++i) sum[i] = L::zero();
+  constexpr int kSums = L::kWidth * L::kBlocks;
+  static_assert(kInputs * kRows <= kSums);
+  Vec sum[kSums];
+  for (int i = 0; i < kSums; ++i) sum[i] = L::zero();
   const std::int64_t whole = cols / L::kWidth * L::kWidth;
   for (std::int64_t c = 0; c < whole; c += L::kWidth) {
     Vec input[kInputs];
     for (int i = 0; i < kInputs; ++i) input[i] = L::load(x[i] + c);
     for (int r = 0; r < kRows; ++r) {
-      const Vec weight = T::template load<L>(w[r] + c * T::kBytes);
+      const std::byte* at = w[r] + c * T::kBytes;
+      if constexpr (kAhead > 0) L::prefetch(at + kAhead);
+      const Vec weight = T::template load<L>(at);
       for (int i = 0; i < kInputs; ++i) {
         sum[i * kRows + r] = L::fma(weight, input[i], sum[i * kRows + r]);
       }
@@ -97,7 +101,7 @@ struct FloatTile {
   std::int64_t w_stride;
 };
 
-template <class L, class T, int kInputs, int kRows>
+template <class L, class T, int kInputs, int kRows, int kAhead>
 void add_tile(const FloatTile& tile) {
   const MatmulArgs& a = *tile.args;
   const float* x[kInputs];
@@ -110,8 +114,8 @@ void add_tile(const FloatTile& tile) {
   for (int r = 0; r < kRows; ++r) {
     w[r] = tile.w + (r < tile.rows ? r : tile.rows - 1) * tile.w_stride;
   }
-  alignas(64) float dots[kInputs * kRows];
-  dot_tile<L, T, kInputs, kRows>(x, w, tile.columns, dots);
+  alignas(64) float dots[L::kWidth * L::kBlocks];
+  dot_tile<L, T, kInputs, kRows, kAhead>(x, w, tile.columns, dots);
   for (int i = 0; i < kInputs && i < tile.inputs; ++i) {
     float* y = a.y + (tile.input + i) * a.y_stride + tile.row;
     for (int r = 0; r < kRows && r < tile.rows; ++r) {
@@ -122,15 +126,15 @@ void add_tile(const FloatTile& tile) {
 
 template <class L, class T, int kInputs>
 void few_inputs(const MatmulArgs& a) {
-  constexpr int kRows = L::kWidth * L::kBlocks / kInputs;
+  constexpr int kRows = kInputs == 1 ? 8 : L::kWidth * L::kBlocks / kInputs;
   for (std::int64_t row = a.row_begin; row < a.row_end; row += kRows) {
     const std::int64_t rows = a.row_end - row < kRows ? a.row_end - row : kRows;
     std::int64_t column = 0;
     do {
       const std::int64_t left = a.cols - column;
-      add_tile<L, T, kInputs, kRows>({&a, 0, a.n_used, row, rows, column,
-                                      left < kFloatColumns ? left : kFloatColumns,
-                                      a.w + row * a.row_bytes + column * T::kBytes, a.row_bytes});
+      add_tile<L, T, kInputs, kRows, kFloatAhead>(
+          {&a, 0, a.n_used, row, rows, column, left < kFloatColumns ? left : kFloatColumns,
+           a.w + row * a.row_bytes + column * T::kBytes, a.row_bytes});
       column += kFloatColumns;
     } while (column < a.cols);
   }
@@ -149,6 +153,7 @@ void panel_columns(const MatmulArgs& a, std::int64_t input, std::int64_t inputs,
       float* to = space + r * kFloatColumns;
       std::int64_t c = 0;
       for (; c + L::kWidth <= columns; c += L::kWidth) {
+        L::prefetch(from + c * T::kBytes + kFloatAhead);
         L::store(to + c, T::template load<L>(from + c * T::kBytes));
       }
       if (c < columns) {
@@ -157,7 +162,7 @@ void panel_columns(const MatmulArgs& a, std::int64_t input, std::int64_t inputs,
       }
     }
     for (std::int64_t i = 0; i < inputs; i += kInputs) {
-      add_tile<L, Float32Weights, kInputs, kRows>(
+      add_tile<L, Float32Weights, kInputs, kRows, 0>(
           {&a, input + i, inputs - i < kInputs ? inputs - i : kInputs, row, rows, column, columns,
            reinterpret_cast<const std::byte*>(space), kFloatColumns * 4});
     }
