@@ -71,9 +71,16 @@ const KernelTable* avx2_kernels() { return nullptr; }
 
 const KernelTable* avx512_kernels() {
 #if defined(__x86_64__)
-  static const KernelTable table = {"avx512", matmul<reference::matmul, avx512::quant_matmul>,
+  static const KernelTable table = {"avx512",
+                                    matmul<avx512::float_matmul, avx512::quant_matmul>,
                                     avx512::quantize_rows,
-                                    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+                                    avx512::attention,
+                                    avx512::rms_norm,
+                                    avx512::silu_mul,
+                                    avx512::clamped_swiglu,
+                                    avx512::add,
+                                    avx512::add_scaled,
+                                    avx512::f32_to_f16};
   return has_avx512() ? &table : nullptr;
 #else
   return nullptr;
