@@ -4,11 +4,15 @@
 #pragma once
 
 // GCC 12 warns of its own headers' undefined vectors (gcc.gnu.org PR 105593).
+#if !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#if !defined(__clang__)
 #pragma GCC diagnostic pop
+#endif
 
 #include <cstddef>
 #include <cstdint>

@@ -67,7 +67,23 @@ const KernelTable& portable_kernels() {
   return table;
 }
 
-const KernelTable* avx2_kernels() { return nullptr; }
+const KernelTable* avx2_kernels() {
+#if defined(__x86_64__)
+  static const KernelTable table = {"avx2",
+                                    matmul<avx2::float_matmul, portable::quant_matmul>,
+                                    portable::quantize_rows,
+                                    avx2::attention,
+                                    avx2::rms_norm,
+                                    avx2::silu_mul,
+                                    avx2::clamped_swiglu,
+                                    avx2::add,
+                                    avx2::add_scaled,
+                                    avx2::f32_to_f16};
+  return has_avx2() ? &table : nullptr;
+#else
+  return nullptr;
+#endif
+}
 
 const KernelTable* avx512_kernels() {
 #if defined(__x86_64__)
