@@ -12,7 +12,8 @@ namespace {
 using List = std::vector<ExpectedTensor>;
 using Dims = std::initializer_list<std::int64_t>;
 
-void add(List& list, int layer, std::string_view name, Role role, Dims dims, Need need = Need::Always) {
+void add(List& list, int layer, std::string_view name, Role role, Dims dims,
+         Need need = Need::Always) {
   if (need == Need::Never) return;
   ExpectedTensor t;
   t.required = need == Need::Always;
@@ -144,8 +145,9 @@ void check_experts(const Hyper& h, Checker& check) {
 }
 
 void check_hybrid(const Hyper& h, Checker& check) {
-  check.require(static_cast<std::int64_t>(h.pattern.size()) == h.layers,
-                fmt::format("the block pattern has {} letters for {} blocks", h.pattern.size(), h.layers));
+  check.require(
+      static_cast<std::int64_t>(h.pattern.size()) == h.layers,
+      fmt::format("the block pattern has {} letters for {} blocks", h.pattern.size(), h.layers));
   check.require(h.pattern.find_first_not_of("ME*-") == std::string::npos,
                 "the block pattern may hold M, E, * and - only");
   if (h.pattern.find('M') != std::string::npos) {
@@ -183,19 +185,38 @@ void check_rope(const Hyper& h, Checker& check) {
 
 const std::vector<Architecture>& all_architectures() {
   static const std::vector<Architecture> table = {
-      {.name = "minimax-m2", .qk_norm = QkNorm::WholeWidth, .router = RouterKind::SigmoidBias,
-       .experts = Need::Always, .block = transformer_block},
-      {.name = "qwen3moe", .qk_norm = QkNorm::PerHead, .router = RouterKind::SoftmaxAll,
-       .experts = Need::Always, .block = transformer_block},
-      {.name = "gpt-oss", .activation = Activation::ClampedSwiglu,
-       .router = RouterKind::SoftmaxSelected, .experts = Need::Always,
-       .attention_bias = Need::Always, .expert_bias = Need::Always, .sinks = Need::Always,
-       .ffn_norm = "post_attention_norm", .alternating_window = true, .block = transformer_block},
-      {.name = "llama", .rope = RopeKind::Neighbours, .router = RouterKind::SoftmaxAll,
-       .experts = Need::Optional, .block = transformer_block},
+      {.name = "minimax-m2",
+       .qk_norm = QkNorm::WholeWidth,
+       .router = RouterKind::SigmoidBias,
+       .experts = Need::Always,
+       .block = transformer_block},
+      {.name = "qwen3moe",
+       .qk_norm = QkNorm::PerHead,
+       .router = RouterKind::SoftmaxAll,
+       .experts = Need::Always,
+       .block = transformer_block},
+      {.name = "gpt-oss",
+       .activation = Activation::ClampedSwiglu,
+       .router = RouterKind::SoftmaxSelected,
+       .experts = Need::Always,
+       .attention_bias = Need::Always,
+       .expert_bias = Need::Always,
+       .sinks = Need::Always,
+       .ffn_norm = "post_attention_norm",
+       .alternating_window = true,
+       .block = transformer_block},
+      {.name = "llama",
+       .rope = RopeKind::Neighbours,
+       .router = RouterKind::SoftmaxAll,
+       .experts = Need::Optional,
+       .block = transformer_block},
       {.name = "qwen3", .qk_norm = QkNorm::PerHead, .block = transformer_block},
-      {.name = "nemotron_h_moe", .router = RouterKind::SigmoidBias, .experts = Need::Always,
-       .attention_bias = Need::Never, .from_files = false, .block = hybrid_block},
+      {.name = "nemotron_h_moe",
+       .router = RouterKind::SigmoidBias,
+       .experts = Need::Always,
+       .attention_bias = Need::Never,
+       .from_files = false,
+       .block = hybrid_block},
   };
   return table;
 }
@@ -243,8 +264,9 @@ void check_hyper(const Architecture& a, const Hyper& h, const std::string& where
   check.require(h.kv_heads < 1 || h.heads % h.kv_heads == 0,
                 fmt::format("attention.head_count {} is not divisible by head_count_kv {}", h.heads,
                             h.kv_heads));
-  check.require(std::isfinite(h.rms_eps) && h.rms_eps >= 0 && h.rms_eps < 1,
-                fmt::format("attention.layer_norm_rms_epsilon is {}, it must be 0 to 1", h.rms_eps));
+  check.require(
+      std::isfinite(h.rms_eps) && h.rms_eps >= 0 && h.rms_eps < 1,
+      fmt::format("attention.layer_norm_rms_epsilon is {}, it must be 0 to 1", h.rms_eps));
   check.require(!a.alternating_window || h.window > 0,
                 "attention.sliding_window is missing; this architecture cannot run without it");
   const bool has_experts = h.experts > 0;

@@ -17,8 +17,8 @@ namespace bandwall {
 enum class Need { Never, Optional, Always };
 
 struct ExpectedTensor {
-  TensorSpec spec;      // format and bytes not set
-  bool required = true; // optional tensors are read when a file has them; shapes leave them out
+  TensorSpec spec;       // format and bytes not set
+  bool required = true;  // optional tensors are read when a file has them; shapes leave them out
 };
 
 struct Architecture {
@@ -26,15 +26,16 @@ struct Architecture {
   RopeKind rope = RopeKind::Halves;
   QkNorm qk_norm = QkNorm::None;
   Activation activation = Activation::Silu;
-  RouterKind router = RouterKind::None;          // None: no experts
+  RouterKind router = RouterKind::None;  // None: no experts
   Need experts = Need::Never;
-  Need attention_bias = Need::Optional;          // q, k, v and output alike
-  Need expert_bias = Need::Never;                // router and expert matrices
+  Need attention_bias = Need::Optional;  // q, k, v and output alike
+  Need expert_bias = Need::Never;        // router and expert matrices
   Need sinks = Need::Never;
   std::string_view ffn_norm = "ffn_norm";
   bool alternating_window = false;
-  bool from_files = true;                        // false: a shape to count with, not yet to run
-  void (*block)(const Architecture&, const Hyper&, int layer, std::vector<ExpectedTensor>&) = nullptr;
+  bool from_files = true;  // false: a shape to count with, not yet to run
+  void (*block)(const Architecture&, const Hyper&, int layer,
+                std::vector<ExpectedTensor>&) = nullptr;
 };
 
 const std::vector<Architecture>& all_architectures();
@@ -47,8 +48,9 @@ std::vector<ExpectedTensor> expected_tensors(const Architecture& architecture, c
 void check_hyper(const Architecture& architecture, const Hyper& hyper, const std::string& where,
                  std::vector<Diagnostic>& problems);
 
-// Hyper-parameters from the metadata of a file. Collects problems instead of throwing; the result is
-// only meaningful when none were added. The head is tied and the vocabulary counted by the caller.
+// Hyper-parameters from the metadata of a file. Collects problems instead of throwing; the result
+// is only meaningful when none were added. The head is tied and the vocabulary counted by the
+// caller.
 Hyper read_hyper(const Architecture& architecture, const GgufFile& file,
                  std::vector<Diagnostic>& problems);
 

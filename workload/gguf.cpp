@@ -70,7 +70,8 @@ class GgufParser {
     if (count > left()) {
       fail(at_, field,
            fmt::format("needs {} bytes, {} are left before the end of the file; the file is "
-                       "truncated: download it again", count, left()));
+                       "truncated: download it again",
+                       count, left()));
     }
     const std::byte* here = bytes_.data() + at_;
     at_ += count;
@@ -94,16 +95,18 @@ class GgufParser {
   void read_preamble() {
     const std::byte* magic = take(4, "magic");
     if (std::memcmp(magic, "GGUF", 4) != 0) {
-      fail(0, "magic", fmt::format("'{}' is not 'GGUF'; this is no GGUF file",
-                                   printable(text_at(magic, 4))));
+      fail(0, "magic",
+           fmt::format("'{}' is not 'GGUF'; this is no GGUF file", printable(text_at(magic, 4))));
     }
     file_.version = number<std::uint32_t>("version");
     if (file_.version != 0 && (file_.version & 0xffff) == 0) {
       fail(4, "version", "the file is big-endian; convert it to little-endian");
     }
     if (file_.version != 2 && file_.version != 3) {
-      fail(4, "version", fmt::format("GGUF version {} is not supported (2 and 3 are); convert the "
-                                     "model again with a current converter", file_.version));
+      fail(4, "version",
+           fmt::format("GGUF version {} is not supported (2 and 3 are); convert the "
+                       "model again with a current converter",
+                       file_.version));
     }
     tensor_count_ = number<std::uint64_t>("tensor count");
     key_count_ = number<std::uint64_t>("key count");
@@ -117,8 +120,10 @@ class GgufParser {
       fail(offset, field, fmt::format("{} is more than {}; {}", count, limit, kAgain));
     }
     if (count > left() / smallest_item) {
-      fail(offset, field, fmt::format("{} cannot fit into the {} bytes that follow; the file is "
-                                      "truncated or damaged: download it again", count, left()));
+      fail(offset, field,
+           fmt::format("{} cannot fit into the {} bytes that follow; the file is "
+                       "truncated or damaged: download it again",
+                       count, left()));
     }
   }
 
@@ -173,7 +178,8 @@ class GgufParser {
     if (value.count_ > left() / smallest) {
       fail(start, "key " + printable(key),
            fmt::format("{} array items cannot fit into the {} bytes that follow; the file is "
-                       "truncated or damaged: download it again", value.count_, left()));
+                       "truncated or damaged: download it again",
+                       value.count_, left()));
     }
     const std::uint64_t first = at_;
     if (value.element_ == GgufType::String) {
@@ -233,8 +239,10 @@ class GgufParser {
       const auto size = number<std::int64_t>(field);
       // 2^56 values leave room to multiply by the bytes of any block.
       if (size <= 0 || size > (std::int64_t{1} << 56) / values) {
-        fail(at_ - 8, field, fmt::format("dimension {} is {}, which is not positive or makes the "
-                                         "tensor impossibly large; {}", d, size, kAgain));
+        fail(at_ - 8, field,
+             fmt::format("dimension {} is {}, which is not positive or makes the "
+                         "tensor impossibly large; {}",
+                         d, size, kAgain));
       }
       tensor.dims[d] = size;
       values *= size;
@@ -242,8 +250,10 @@ class GgufParser {
     const auto type = number<std::uint32_t>(field);
     const std::optional<Format> format = format_from_ggml_type(type);
     if (!format) {
-      fail(at_ - 4, field, fmt::format("unknown tensor type {}; this file is from a newer or "
-                                       "different program: quantize it to a standard type", type));
+      fail(at_ - 4, field,
+           fmt::format("unknown tensor type {}; this file is from a newer or "
+                       "different program: quantize it to a standard type",
+                       type));
     }
     const FormatInfo& block = info(*format);
     if (tensor.dims[0] % block.values_per_block != 0) {
@@ -263,8 +273,9 @@ class GgufParser {
       fail(at_ - 8, field, fmt::format("data offset {} is impossible; {}", offset, kAgain));
     }
     if (offset % static_cast<std::uint64_t>(file_.alignment) != 0) {
-      fail(at_ - 8, field, fmt::format("data offset {} is not a multiple of the alignment {}; {}",
-                                       offset, file_.alignment, kAgain));
+      fail(at_ - 8, field,
+           fmt::format("data offset {} is not a multiple of the alignment {}; {}", offset,
+                       file_.alignment, kAgain));
     }
     return offset;
   }

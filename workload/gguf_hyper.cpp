@@ -26,7 +26,8 @@ class Keys {
     if (value->type() == GgufType::Array) {
       const auto items = value->as_ints();
       if (items && !items->empty()) {
-        if (std::any_of(items->begin(), items->end(), [&](auto x) { return x != items->front(); })) {
+        if (std::any_of(items->begin(), items->end(),
+                        [&](auto x) { return x != items->front(); })) {
           problem(key, "differs from layer to layer, which is not supported for this architecture");
           return 0;
         }
@@ -108,8 +109,7 @@ void read_rope(Keys& keys, Hyper& h) {
   } else if (type == "yarn") {
     h.yarn = true;
     h.yarn_factor = factor;
-    h.yarn_original_context =
-        keys.integer("rope.scaling.original_context_length", h.context_train);
+    h.yarn_original_context = keys.integer("rope.scaling.original_context_length", h.context_train);
     h.yarn_attn_factor = keys.real("rope.scaling.attn_factor", 1.0) *
                          keys.real("rope.scaling.yarn_attn_factor", 1.0);
     h.yarn_beta_fast = keys.real("rope.scaling.yarn_beta_fast", 32.0);
@@ -124,17 +124,21 @@ void read_rope(Keys& keys, Hyper& h) {
 
 std::int64_t gating_code(RouterKind kind) {
   switch (kind) {
-    case RouterKind::SoftmaxAll: return 1;
-    case RouterKind::SigmoidBias: return 2;
-    case RouterKind::SoftmaxSelected: return 3;
-    case RouterKind::None: return 0;
+    case RouterKind::SoftmaxAll:
+      return 1;
+    case RouterKind::SigmoidBias:
+      return 2;
+    case RouterKind::SoftmaxSelected:
+      return 3;
+    case RouterKind::None:
+      return 0;
   }
   return 0;
 }
 
 void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
-  h.experts = keys.integer("expert_count", a.experts == Need::Always
-                                               ? std::optional<std::int64_t>{} : 0);
+  h.experts =
+      keys.integer("expert_count", a.experts == Need::Always ? std::optional<std::int64_t>{} : 0);
   if (h.experts == 0) return;
   h.experts_used = keys.integer("expert_used_count", {});
   // Without a width of its own: Mixtral keeps an expert's width in feed_forward_length, the others
@@ -154,7 +158,8 @@ void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
   if (gating != 0 && gating != gating_code(a.router)) {
     keys.problem("expert_gating_func",
                  fmt::format("{} (1 softmax, 2 sigmoid, 3 softmax of the chosen) is not what {} "
-                             "models use, {}", gating, a.name, gating_code(a.router)));
+                             "models use, {}",
+                             gating, a.name, gating_code(a.router)));
   }
 }
 

@@ -22,7 +22,8 @@ std::optional<int> five_digits(std::string_view text) {
 }  // namespace
 
 std::optional<SplitName> parse_split_name(std::string_view file_name) {
-  const std::size_t tail = 1 + kDigits + kOf.size() + kDigits + kSuffix.size();  // -00001-of-00002.gguf
+  const std::size_t tail =
+      1 + kDigits + kOf.size() + kDigits + kSuffix.size();  // -00001-of-00002.gguf
   if (file_name.size() <= tail) return std::nullopt;
   const std::string_view end = file_name.substr(file_name.size() - tail);
   if (end.front() != '-' || end.substr(1 + kDigits, kOf.size()) != kOf ||

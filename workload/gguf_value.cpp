@@ -11,11 +11,24 @@ static_assert(std::endian::native == std::endian::little, "GGUF data is used in 
 
 std::uint64_t scalar_size(GgufType type) {
   switch (type) {
-    case GgufType::U8: case GgufType::I8: case GgufType::Bool: return 1;
-    case GgufType::U16: case GgufType::I16: return 2;
-    case GgufType::U32: case GgufType::I32: case GgufType::F32: return 4;
-    case GgufType::U64: case GgufType::I64: case GgufType::F64: return 8;
-    case GgufType::String: case GgufType::Array: return 0;
+    case GgufType::U8:
+    case GgufType::I8:
+    case GgufType::Bool:
+      return 1;
+    case GgufType::U16:
+    case GgufType::I16:
+      return 2;
+    case GgufType::U32:
+    case GgufType::I32:
+    case GgufType::F32:
+      return 4;
+    case GgufType::U64:
+    case GgufType::I64:
+    case GgufType::F64:
+      return 8;
+    case GgufType::String:
+    case GgufType::Array:
+      return 0;
   }
   return 0;
 }
@@ -31,13 +44,20 @@ T load(const std::byte* from) {
 
 std::optional<std::int64_t> integer_at(GgufType type, const std::byte* p) {
   switch (type) {
-    case GgufType::U8: return load<std::uint8_t>(p);
-    case GgufType::I8: return load<std::int8_t>(p);
-    case GgufType::U16: return load<std::uint16_t>(p);
-    case GgufType::I16: return load<std::int16_t>(p);
-    case GgufType::U32: return load<std::uint32_t>(p);
-    case GgufType::I32: return load<std::int32_t>(p);
-    case GgufType::I64: return load<std::int64_t>(p);
+    case GgufType::U8:
+      return load<std::uint8_t>(p);
+    case GgufType::I8:
+      return load<std::int8_t>(p);
+    case GgufType::U16:
+      return load<std::uint16_t>(p);
+    case GgufType::I16:
+      return load<std::int16_t>(p);
+    case GgufType::U32:
+      return load<std::uint32_t>(p);
+    case GgufType::I32:
+      return load<std::int32_t>(p);
+    case GgufType::I64:
+      return load<std::int64_t>(p);
     case GgufType::U64: {
       const auto value = load<std::uint64_t>(p);
       if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
@@ -45,7 +65,8 @@ std::optional<std::int64_t> integer_at(GgufType type, const std::byte* p) {
       }
       return static_cast<std::int64_t>(value);
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 

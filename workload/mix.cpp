@@ -52,14 +52,36 @@ Format fitting(Format format, std::int64_t row) {
   if (row % info(format).values_per_block == 0) return format;
   Format next = F16;
   switch (format) {
-    case IQ1_S: case IQ1_M: case IQ2_XXS: case IQ2_XS: case IQ2_S: case IQ3_XXS: case IQ3_S:
-    case IQ4_XS: next = IQ4_NL; break;
-    case Q2_K: case Q3_K: case TQ1_0: case TQ2_0: next = Q4_0; break;
-    case Q4_K: next = Q5_0; break;
-    case Q5_K: next = Q5_1; break;
-    case Q6_K: next = Q8_0; break;
-    case NVFP4_ST: next = BF16; break;
-    default: break;
+    case IQ1_S:
+    case IQ1_M:
+    case IQ2_XXS:
+    case IQ2_XS:
+    case IQ2_S:
+    case IQ3_XXS:
+    case IQ3_S:
+    case IQ4_XS:
+      next = IQ4_NL;
+      break;
+    case Q2_K:
+    case Q3_K:
+    case TQ1_0:
+    case TQ2_0:
+      next = Q4_0;
+      break;
+    case Q4_K:
+      next = Q5_0;
+      break;
+    case Q5_K:
+      next = Q5_1;
+      break;
+    case Q6_K:
+      next = Q8_0;
+      break;
+    case NVFP4_ST:
+      next = BF16;
+      break;
+    default:
+      break;
   }
   return row % info(next).values_per_block == 0 ? next : F16;
 }
@@ -99,9 +121,7 @@ class MixRules {
   bool is(std::initializer_list<std::string_view> names) const {
     return std::find(names.begin(), names.end(), mix_.name) != names.end();
   }
-  bool low_bits() const {
-    return is({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"});
-  }
+  bool low_bits() const { return is({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"}); }
 
   Format output(const TensorSpec& t) const {
     if (!info(mix_.base).quantized) return mix_.base;
@@ -133,15 +153,24 @@ class MixRules {
   Format value() {
     const std::int64_t i = value_index_++;
     Format f = mix_.base;
-    if (is({"Q2_K"})) f = gqa_ >= 4 ? Q4_K : Q3_K;
-    else if (is({"Q2_K_S", "IQ3_XS", "IQ3_S"}) && gqa_ >= 4) f = Q4_K;
-    else if (is({"IQ3_XXS"})) f = gqa_ >= 4 ? Q4_K : matrix_ ? IQ3_XXS : IQ3_S;
-    else if (is({"IQ3_M"})) f = Q4_K;
-    else if (is({"Q3_K_M"})) f = i < 2 ? Q5_K : Q4_K;
-    else if (is({"Q3_K_L"})) f = Q5_K;
-    else if (is({"IQ4_NL", "IQ4_XS"}) && gqa_ >= 4) f = Q5_K;
-    else if (is({"Q4_K_M", "Q5_K_M"}) && more_bits(i, values_)) f = Q6_K;
-    else if (is({"Q4_K_S"}) && i < 4) f = Q5_K;
+    if (is({"Q2_K"}))
+      f = gqa_ >= 4 ? Q4_K : Q3_K;
+    else if (is({"Q2_K_S", "IQ3_XS", "IQ3_S"}) && gqa_ >= 4)
+      f = Q4_K;
+    else if (is({"IQ3_XXS"}))
+      f = gqa_ >= 4 ? Q4_K : matrix_ ? IQ3_XXS : IQ3_S;
+    else if (is({"IQ3_M"}))
+      f = Q4_K;
+    else if (is({"Q3_K_M"}))
+      f = i < 2 ? Q5_K : Q4_K;
+    else if (is({"Q3_K_L"}))
+      f = Q5_K;
+    else if (is({"IQ4_NL", "IQ4_XS"}) && gqa_ >= 4)
+      f = Q5_K;
+    else if (is({"Q4_K_M", "Q5_K_M"}) && more_bits(i, values_))
+      f = Q6_K;
+    else if (is({"Q4_K_S"}) && i < 4)
+      f = Q5_K;
     if (llama_70b_ && (f == Q3_K || f == Q4_K)) f = Q5_K;
     return eight_experts() ? Q8_0 : f;
   }
@@ -172,7 +201,9 @@ class MixRules {
   Format attention_output() const {
     if (h_.experts == 8) {
       return is({"Q2_K", "IQ3_XS", "IQ3_XXS", "Q3_K_S", "Q3_K_M", "IQ4_NL", "Q4_K_S", "Q4_K_M",
-                 "IQ3_S", "IQ3_M", "IQ4_XS"}) ? Q5_K : mix_.base;
+                 "IQ3_S", "IQ3_M", "IQ4_XS"})
+                 ? Q5_K
+                 : mix_.base;
     }
     if (is({"Q2_K"})) return Q3_K;
     if (is({"IQ3_XXS"})) return IQ3_S;
@@ -222,11 +253,11 @@ const PublishedMix* find_published(const ModelShape& shape, std::string_view nam
   std::vector<std::string> all = own;
   all.insert(all.end(), names.begin(), names.end());
   const std::string near = suggest(mix, all);
-  throw Error::input(shape.name,
-                     fmt::format("unknown quantization '{}'{}; known are {}{}{}", printable(mix),
-                                 near.empty() ? "" : fmt::format(" (did you mean {}?)", near),
-                                 fmt::join(own, ", "), own.empty() ? "" : ", ",
-                                 fmt::join(names, ", ")));
+  throw Error::input(
+      shape.name,
+      fmt::format("unknown quantization '{}'{}; known are {}{}{}", printable(mix),
+                  near.empty() ? "" : fmt::format(" (did you mean {}?)", near),
+                  fmt::join(own, ", "), own.empty() ? "" : ", ", fmt::join(names, ", ")));
 }
 
 const Architecture& architecture_of(const ModelShape& shape) {
@@ -234,21 +265,23 @@ const Architecture& architecture_of(const ModelShape& shape) {
   if (a != nullptr) return *a;
   std::vector<std::string> known;
   for (const Architecture& row : all_architectures()) known.emplace_back(row.name);
-  throw Error::input(shape.name, fmt::format("unknown architecture '{}'; known are {}",
-                                             printable(shape.architecture), fmt::join(known, ", ")));
+  throw Error::input(shape.name,
+                     fmt::format("unknown architecture '{}'; known are {}",
+                                 printable(shape.architecture), fmt::join(known, ", ")));
 }
 
 }  // namespace
 
 const std::vector<Mix>& all_mixes() {
   static const std::vector<Mix> table = {
-      {"F32", F32}, {"F16", F16}, {"BF16", BF16}, {"Q8_0", Q8_0}, {"Q6_K", Q6_K},
-      {"Q5_K_M", Q5_K}, {"Q5_K_S", Q5_K}, {"Q5_1", Q5_1}, {"Q5_0", Q5_0}, {"Q4_K_M", Q4_K},
-      {"Q4_K_S", Q4_K}, {"Q4_1", Q4_1}, {"Q4_0", Q4_0}, {"MXFP4_MOE", MXFP4}, {"IQ4_NL", IQ4_NL},
-      {"IQ4_XS", IQ4_XS}, {"Q3_K_L", Q3_K}, {"Q3_K_M", Q3_K}, {"Q3_K_S", Q3_K}, {"IQ3_M", IQ3_S},
-      {"IQ3_S", IQ3_S}, {"IQ3_XS", IQ3_S}, {"IQ3_XXS", IQ3_XXS}, {"Q2_K", Q2_K},
-      {"Q2_K_S", Q2_K}, {"IQ2_M", IQ2_S}, {"IQ2_S", IQ2_XS}, {"IQ2_XS", IQ2_XS},
-      {"IQ2_XXS", IQ2_XXS}, {"IQ1_M", IQ1_M}, {"IQ1_S", IQ1_S}, {"TQ2_0", TQ2_0},
+      {"F32", F32},         {"F16", F16},         {"BF16", BF16},       {"Q8_0", Q8_0},
+      {"Q6_K", Q6_K},       {"Q5_K_M", Q5_K},     {"Q5_K_S", Q5_K},     {"Q5_1", Q5_1},
+      {"Q5_0", Q5_0},       {"Q4_K_M", Q4_K},     {"Q4_K_S", Q4_K},     {"Q4_1", Q4_1},
+      {"Q4_0", Q4_0},       {"MXFP4_MOE", MXFP4}, {"IQ4_NL", IQ4_NL},   {"IQ4_XS", IQ4_XS},
+      {"Q3_K_L", Q3_K},     {"Q3_K_M", Q3_K},     {"Q3_K_S", Q3_K},     {"IQ3_M", IQ3_S},
+      {"IQ3_S", IQ3_S},     {"IQ3_XS", IQ3_S},    {"IQ3_XXS", IQ3_XXS}, {"Q2_K", Q2_K},
+      {"Q2_K_S", Q2_K},     {"IQ2_M", IQ2_S},     {"IQ2_S", IQ2_XS},    {"IQ2_XS", IQ2_XS},
+      {"IQ2_XXS", IQ2_XXS}, {"IQ1_M", IQ1_M},     {"IQ1_S", IQ1_S},     {"TQ2_0", TQ2_0},
       {"TQ1_0", TQ1_0},
   };
   return table;
@@ -312,10 +345,10 @@ void apply_published(const PublishedMix& mix, std::vector<TensorSpec>& tensors) 
   }
   if (mix.file_bytes == 0) return;
   if (others >= mix.file_bytes || experts.empty()) {
-    throw Error::input(mix.name,
-                       fmt::format("the published size {} B leaves nothing for the experts: the other "
-                                   "tensors take {} B; check the formats given for them",
-                                   mix.file_bytes, others));
+    throw Error::input(
+        mix.name, fmt::format("the published size {} B leaves nothing for the experts: the other "
+                              "tensors take {} B; check the formats given for them",
+                              mix.file_bytes, others));
   }
   share(mix.file_bytes - others, experts);
 }
@@ -350,9 +383,10 @@ ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   model.quantization = published != nullptr ? published->name : std::string(mix->name);
   model.name = shape.name + ":" + model.quantization;
   model.architecture = shape.architecture;
-  model.bytes_note = published == nullptr       ? "computed by llama.cpp's mix rules"
-                     : published->file_bytes > 0 ? "published size; experts hold what the rest leaves"
-                                                 : "computed from the checkpoint's formats";
+  model.bytes_note = published == nullptr ? "computed by llama.cpp's mix rules"
+                     : published->file_bytes > 0
+                         ? "published size; experts hold what the rest leaves"
+                         : "computed from the checkpoint's formats";
   if (published != nullptr && !published->note.empty()) {
     model.bytes_note += " (" + published->note + ")";
   }

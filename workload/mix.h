@@ -1,8 +1,8 @@
 // Quantization mixes: which format each tensor gets when a model is quantized to "Q4_K_M" and such.
 // Rules: ggml-org/llama.cpp src/llama-quant.cpp; they reproduce published file sizes to 4 digits.
 //   ModelSpec m = model_from_shape(llama_8b, "Q4_K_M");    // 4.8944 bits per weight
-// IQ mixes are taken as made with an importance matrix, as published ones are. Publisher-tuned mixes
-// have no rule: see PublishedMix (model_spec.h). Does not quantize anything.
+// IQ mixes are taken as made with an importance matrix, as published ones are. Publisher-tuned
+// mixes have no rule: see PublishedMix (model_spec.h). Does not quantize anything.
 #pragma once
 
 #include <optional>
@@ -17,7 +17,7 @@ enum class Importance { With, Without };  // matters for IQ3_XXS, IQ4_XS, IQ4_NL
 
 struct Mix {
   std::string_view name;
-  Format base;        // what a matrix gets when no rule lifts it
+  Format base;  // what a matrix gets when no rule lifts it
 };
 const std::vector<Mix>& all_mixes();
 const Mix* find_mix(std::string_view name);  // any letter case; nullptr when unknown
@@ -26,9 +26,9 @@ const Mix* find_mix(std::string_view name);  // any letter case; nullptr when un
 void apply_mix(const Mix& mix, Importance importance, std::string_view architecture,
                const Hyper& hyper, std::vector<TensorSpec>& tensors);
 
-// Formats by class of tensor; with file_bytes, experts (feed-forward matrices of a dense model) share
-// what the file has left, in proportion to their values and summing exactly.
-// Throws Error (Input) when the other tensors alone exceed the file.
+// Formats by class of tensor; with file_bytes, experts (feed-forward matrices of a dense model)
+// share what the file has left, in proportion to their values and summing exactly. Throws Error
+// (Input) when the other tensors alone exceed the file.
 void apply_published(const PublishedMix& mix, std::vector<TensorSpec>& tensors);
 
 // Exact bytes of a tensor. FP8_BLOCK128 counts a scale for each 128 x 128 block begun.

@@ -74,26 +74,32 @@ void check_split(std::span<const GgufFile> files, std::vector<Diagnostic>& probl
     total += static_cast<std::int64_t>(file.tensors.size());
     const std::int64_t count = split_value(file, "split.count").value_or(1);
     if (count != parts && parts == 1) {
-      problems.push_back({file.file_name, fmt::format("key split.count: this is one of {} parts; {}",
-                                                      count, missing_parts(file, count))});
+      problems.push_back(
+          {file.file_name, fmt::format("key split.count: this is one of {} parts; {}", count,
+                                       missing_parts(file, count))});
       return;
     }
     if (count != parts) {
-      problems.push_back({file.file_name,
-                          fmt::format("key split.count: {} parts expected, {} were given", count, parts)});
+      problems.push_back(
+          {file.file_name,
+           fmt::format("key split.count: {} parts expected, {} were given", count, parts)});
     }
     if (const auto no = split_value(file, "split.no"); parts > 1 && no.value_or(-1) != i) {
-      problems.push_back({file.file_name,
-                          fmt::format("key split.no: {} found, {} expected; the file has the name of "
-                                      "another part", no ? fmt::to_string(*no) : "nothing", i)});
+      problems.push_back(
+          {file.file_name,
+           fmt::format("key split.no: {} found, {} expected; the file has the name of "
+                       "another part",
+                       no ? fmt::to_string(*no) : "nothing", i)});
     }
   }
   for (const GgufFile& file : files) {
     const auto promised = split_value(file, "split.tensors.count");
     if (parts > 1 && promised && *promised != total) {
-      problems.push_back({file.file_name,
-                          fmt::format("key split.tensors.count: {} tensors promised, the {} parts hold "
-                                      "{}; a part is from another model", *promised, parts, total)});
+      problems.push_back(
+          {file.file_name,
+           fmt::format("key split.tensors.count: {} tensors promised, the {} parts hold "
+                       "{}; a part is from another model",
+                       *promised, parts, total)});
     }
   }
 }
@@ -116,18 +122,19 @@ const Architecture& architecture_of(const GgufFile& file) {
   const GgufValue* value = file.find("general.architecture");
   const auto text = value == nullptr ? std::nullopt : value->as_string();
   if (!text) {
-    throw Error::input(file.file_name, "key general.architecture: missing or no string; this file "
-                                       "holds no model");
+    throw Error::input(file.file_name,
+                       "key general.architecture: missing or no string; this file "
+                       "holds no model");
   }
   const Architecture* found = find_architecture(*text);
   if (found != nullptr && found->from_files) return *found;
   const std::vector<std::string> known = known_architectures();
   const std::string near = suggest(*text, known);
-  throw Error::input(file.file_name,
-                     fmt::format("key general.architecture: '{}' is not supported{}; supported are {}",
-                                 printable(*text),
-                                 near.empty() ? "" : fmt::format(" (did you mean {}?)", near),
-                                 fmt::join(known, ", ")));
+  throw Error::input(
+      file.file_name,
+      fmt::format("key general.architecture: '{}' is not supported{}; supported are {}",
+                  printable(*text), near.empty() ? "" : fmt::format(" (did you mean {}?)", near),
+                  fmt::join(known, ", ")));
 }
 
 // A token without a row, or a row without a token, could not be read or printed.
@@ -135,17 +142,15 @@ void check_vocabulary(const GgufFile& file, std::int64_t rows, std::vector<Diagn
   const GgufValue* tokens = file.find("tokenizer.ggml.tokens");
   if (tokens == nullptr || tokens->type() != GgufType::Array) return;
   if (tokens->size() != static_cast<std::uint64_t>(rows)) {
-    problems.push_back({file.file_name,
-                        fmt::format("tensor token_embd.weight: {} rows for the {} tokens of key "
-                                    "tokenizer.ggml.tokens; convert the model again",
-                                    rows, tokens->size())});
+    problems.push_back(
+        {file.file_name, fmt::format("tensor token_embd.weight: {} rows for the {} tokens of key "
+                                     "tokenizer.ggml.tokens; convert the model again",
+                                     rows, tokens->size())});
   }
 }
 
 // Vectors are used as float32 in place.
-bool must_be_f32(const TensorSpec& t) {
-  return t.n_dims == 1 || t.is_bias;
-}
+bool must_be_f32(const TensorSpec& t) { return t.n_dims == 1 || t.is_bias; }
 
 void match(const ExpectedTensor& expected, Tensors& tensors, const std::string& where,
            const std::set<std::string>& replaced, std::vector<Diagnostic>& problems) {
@@ -162,13 +167,14 @@ void match(const ExpectedTensor& expected, Tensors& tensors, const std::string& 
   const GgufTensor& have = *it->second.tensor;
   const std::string& file = it->second.file->file_name;
   if (!std::equal(want.dims, want.dims + 4, have.dims)) {
-    problems.push_back({file, fmt::format("tensor {}: shape {} where the metadata asks for {}",
-                                          want.name, dims_text(have.dims, have.n_dims),
-                                          dims_text(want.dims, want.n_dims))});
+    problems.push_back(
+        {file, fmt::format("tensor {}: shape {} where the metadata asks for {}", want.name,
+                           dims_text(have.dims, have.n_dims), dims_text(want.dims, want.n_dims))});
   }
   if (must_be_f32(want) && have.format != Format::F32) {
     problems.push_back({file, fmt::format("tensor {}: stored as {}, must be F32; convert the model "
-                                          "again", want.name, name(have.format))});
+                                          "again",
+                                          want.name, name(have.format))});
   }
 }
 
@@ -189,9 +195,10 @@ const char* why_refused(std::string_view tensor_name) {
     }
   }
   static constexpr std::array<std::string_view, 11> kGraph = {
-      "attn_q_norm.weight", "attn_k_norm.weight", "attn_sinks.weight", "post_attention_norm.weight",
-      "post_ffw_norm.weight", "ffn_gate_shexp.weight", "ffn_up_shexp.weight",
-      "ffn_down_shexp.weight", "ffn_gate_inp_shexp.weight", "attn_gate.weight", "ffn_norm.weight"};
+      "attn_q_norm.weight",         "attn_k_norm.weight",    "attn_sinks.weight",
+      "post_attention_norm.weight", "post_ffw_norm.weight",  "ffn_gate_shexp.weight",
+      "ffn_up_shexp.weight",        "ffn_down_shexp.weight", "ffn_gate_inp_shexp.weight",
+      "attn_gate.weight",           "ffn_norm.weight"};
   if (part.ends_with(".bias") || std::find(kGraph.begin(), kGraph.end(), part) != kGraph.end()) {
     return "not part of this architecture's computation; leaving it out would give wrong results";
   }
@@ -203,7 +210,8 @@ void check_extras(const Hyper& h, const Tensors& tensors, std::vector<Diagnostic
     const int block = block_of(name);
     if (found.used || block < 0 || block >= h.layers) continue;
     if (const char* why = why_refused(name)) {
-      problems.push_back({found.file->file_name, fmt::format("tensor {}: {}", printable(name), why)});
+      problems.push_back(
+          {found.file->file_name, fmt::format("tensor {}: {}", printable(name), why)});
     }
   }
 }
@@ -215,8 +223,8 @@ std::set<std::string> replaced_names(const Tensors& tensors) {
     const int block = block_of(tensor_name);
     if (block < 0) continue;
     const std::string prefix = fmt::format("blk.{}.", block);
-    const std::string_view part = tensor_name.substr(prefix.size() > tensor_name.size()
-                                                         ? tensor_name.size() : prefix.size());
+    const std::string_view part =
+        tensor_name.substr(prefix.size() > tensor_name.size() ? tensor_name.size() : prefix.size());
     if (part == "ffn_gate_up_exps.weight") {
       names.insert({prefix + "ffn_gate_exps.weight", prefix + "ffn_up_exps.weight"});
     } else if (part == "attn_qkv.weight") {
@@ -232,13 +240,13 @@ std::set<std::string> replaced_names(const Tensors& tensors) {
 // general.file_type of llama.cpp files (enum llama_ftype in include/llama.h).
 std::string_view file_type_name(std::int64_t type) {
   static const std::map<std::int64_t, std::string_view> names = {
-      {0, "F32"}, {1, "F16"}, {2, "Q4_0"}, {3, "Q4_1"}, {7, "Q8_0"}, {8, "Q5_0"}, {9, "Q5_1"},
-      {10, "Q2_K"}, {11, "Q3_K_S"}, {12, "Q3_K_M"}, {13, "Q3_K_L"}, {14, "Q4_K_S"},
-      {15, "Q4_K_M"}, {16, "Q5_K_S"}, {17, "Q5_K_M"}, {18, "Q6_K"}, {19, "IQ2_XXS"},
-      {20, "IQ2_XS"}, {21, "Q2_K_S"}, {22, "IQ3_XS"}, {23, "IQ3_XXS"}, {24, "IQ1_S"},
-      {25, "IQ4_NL"}, {26, "IQ3_S"}, {27, "IQ3_M"}, {28, "IQ2_S"}, {29, "IQ2_M"},
-      {30, "IQ4_XS"}, {31, "IQ1_M"}, {32, "BF16"}, {36, "TQ1_0"}, {37, "TQ2_0"},
-      {38, "MXFP4_MOE"}, {39, "NVFP4"}};
+      {0, "F32"},      {1, "F16"},      {2, "Q4_0"},       {3, "Q4_1"},    {7, "Q8_0"},
+      {8, "Q5_0"},     {9, "Q5_1"},     {10, "Q2_K"},      {11, "Q3_K_S"}, {12, "Q3_K_M"},
+      {13, "Q3_K_L"},  {14, "Q4_K_S"},  {15, "Q4_K_M"},    {16, "Q5_K_S"}, {17, "Q5_K_M"},
+      {18, "Q6_K"},    {19, "IQ2_XXS"}, {20, "IQ2_XS"},    {21, "Q2_K_S"}, {22, "IQ3_XS"},
+      {23, "IQ3_XXS"}, {24, "IQ1_S"},   {25, "IQ4_NL"},    {26, "IQ3_S"},  {27, "IQ3_M"},
+      {28, "IQ2_S"},   {29, "IQ2_M"},   {30, "IQ4_XS"},    {31, "IQ1_M"},  {32, "BF16"},
+      {36, "TQ1_0"},   {37, "TQ2_0"},   {38, "MXFP4_MOE"}, {39, "NVFP4"}};
   const auto it = names.find(type);
   return it == names.end() ? std::string_view{} : it->second;
 }
@@ -291,8 +299,9 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
   h.tied_head = !tensors.contains("output.weight");
   const auto embedding = tensors.find("token_embd.weight");
   if (embedding == tensors.end()) {
-    problems.push_back({first.file_name, "tensor token_embd.weight: missing; this file holds no "
-                                         "complete model"});
+    problems.push_back({first.file_name,
+                        "tensor token_embd.weight: missing; this file holds no "
+                        "complete model"});
   } else {
     h.vocab = embedding->second.tensor->dims[1];
     check_vocabulary(first, h.vocab, problems);

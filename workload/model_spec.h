@@ -34,7 +34,7 @@ enum class RopeKind { Neighbours, Halves };       // (0,1),(2,3).. or (i, i + ro
 enum class QkNorm { None, PerHead, WholeWidth };
 enum class Activation { Silu, ClampedSwiglu };    // ClampedSwiglu: gpt-oss, limit 7, alpha 1.702
 
-// Shape and constants of a decoder-only transformer. Counts are counts, sizes are values (not bytes).
+// Shape and constants of a decoder-only transformer. Sizes are values, not bytes.
 struct Hyper {
   std::int64_t layers = 0, hidden = 0, vocab = 0, context_train = 0;
   std::int64_t heads = 0, kv_heads = 0, head_dim_k = 0, head_dim_v = 0;
@@ -93,11 +93,11 @@ struct TensorSpec {
 struct ModelSpec {
   std::string name;                  // "minimax-m2.5:Q3_K_M" or general.name
   std::string architecture;          // GGUF spelling, "minimax-m2"
-  std::string quantization;          // dominant type or mix name, "Q4_K - Medium" style text is for reports
+  std::string quantization;          // mix name, or the dominant type
   Hyper hyper;
   std::vector<TensorSpec> tensors;
   std::int64_t file_bytes = 0;       // all parts of a GGUF; 0 when the model is a shape
-  std::string bytes_note;            // how the bytes are known: "computed by mix rules", "published size ..."
+  std::string bytes_note;            // how they are known: "computed by mix rules", ...
 
   std::int64_t parameters() const;   // stored values of all tensors but Role::Other
   std::int64_t weight_bytes() const; // sum of tensor bytes
@@ -115,10 +115,11 @@ std::vector<std::string> known_architectures();
 // A shipped shape: Hyper plus names; configs/ reads it from YAML.
 // Formats by class: attention (and every other matrix that is no expert), input and output tables,
 // experts (feed-forward matrices of a dense model), rest (vectors and routers).
-struct PublishedMix {                // a file whose mix has no rule ("UD-Q3_K_XL") or a checkpoint (NVFP4)
+struct PublishedMix {                // a mix without a rule (UD-Q3_K_XL), a checkpoint (NVFP4)
   std::string name;
   std::int64_t file_bytes = 0;       // published total; 0 = computed from formats below
-  Format attention = Format::Q8_0, tables = Format::Q8_0, experts = Format::Q3_K, rest = Format::F32;
+  Format attention = Format::Q8_0, tables = Format::Q8_0;
+  Format experts = Format::Q3_K, rest = Format::F32;
   std::string note = {};             // source, printed with the answer
   std::string alias_warning = {};    // e.g. why 228 GB is quoted
 };

@@ -47,19 +47,35 @@ struct BitsPerWeight {
 
 TEST(MixAnchors, Llama8bBitsPerWeight) {
   const auto without = Importance::Without;
-  const BitsPerWeight published[] = {
-      {"IQ1_S", 2.0042}, {"IQ1_M", 2.1460}, {"IQ2_XXS", 2.3824}, {"IQ2_XS", 2.5882},
-      {"IQ2_S", 2.7403}, {"IQ2_M", 2.9294}, {"IQ3_XXS", 3.2548}, {"IQ3_XS", 3.4977},
-      {"IQ3_S", 3.6606}, {"IQ3_M", 3.7628}, {"IQ4_XS", 4.4597, without},
-      {"IQ4_NL", 4.6818, without}, {"Q2_K_S", 2.9697}, {"Q2_K", 3.1593}, {"Q3_K_S", 3.6429},
-      {"Q3_K_L", 4.2979}, {"Q4_K_S", 4.6672}, {"Q4_K_M", 4.8944}, {"Q5_K_S", 5.5704},
-      {"Q5_K_M", 5.7036}, {"Q6_K", 6.5633}, {"Q8_0", 8.5008}, {"F16", 16.0005}};
+  const BitsPerWeight published[] = {{"IQ1_S", 2.0042},
+                                     {"IQ1_M", 2.1460},
+                                     {"IQ2_XXS", 2.3824},
+                                     {"IQ2_XS", 2.5882},
+                                     {"IQ2_S", 2.7403},
+                                     {"IQ2_M", 2.9294},
+                                     {"IQ3_XXS", 3.2548},
+                                     {"IQ3_XS", 3.4977},
+                                     {"IQ3_S", 3.6606},
+                                     {"IQ3_M", 3.7628},
+                                     {"IQ4_XS", 4.4597, without},
+                                     {"IQ4_NL", 4.6818, without},
+                                     {"Q2_K_S", 2.9697},
+                                     {"Q2_K", 3.1593},
+                                     {"Q3_K_S", 3.6429},
+                                     {"Q3_K_L", 4.2979},
+                                     {"Q4_K_S", 4.6672},
+                                     {"Q4_K_M", 4.8944},
+                                     {"Q5_K_S", 5.5704},
+                                     {"Q5_K_M", 5.7036},
+                                     {"Q6_K", 6.5633},
+                                     {"Q8_0", 8.5008},
+                                     {"F16", 16.0005}};
   const ModelShape shape = llama_8b();
   for (const BitsPerWeight& row : published) {
     ModelSpec m = model_from_shape(shape, "F32");
     apply_mix(*find_mix(row.mix), row.importance, m.architecture, m.hyper, m.tensors);
-    const double bits = 8.0 * static_cast<double>(m.weight_bytes()) /
-                        static_cast<double>(m.parameters());
+    const double bits =
+        8.0 * static_cast<double>(m.weight_bytes()) / static_cast<double>(m.parameters());
     EXPECT_NEAR(bits, row.bits, 0.00006) << row.mix;
   }
 }
@@ -70,8 +86,11 @@ struct Size {
 };
 
 TEST(MixAnchors, Qwen3Sizes) {
-  for (const Size& row : {Size{"Q2_K", 79.80}, {"Q3_K_S", 94.47}, {"Q6_K", 179.754},
-                          {"Q4_K_M", 132.386}, {"Q8_0", 232.769}}) {
+  for (const Size& row : {Size{"Q2_K", 79.80},
+                          {"Q3_K_S", 94.47},
+                          {"Q6_K", 179.754},
+                          {"Q4_K_M", 132.386},
+                          {"Q8_0", 232.769}}) {
     EXPECT_NEAR(gib(qwen3_235b(), row.mix), row.size, 0.006) << row.mix;
   }
   EXPECT_NEAR(gib(qwen3_30b(), "Q5_K_M"), 20.228, 0.001);
@@ -81,11 +100,11 @@ TEST(MixAnchors, Qwen3Sizes) {
 }
 
 TEST(MixAnchors, MiniMaxSizes) {
-  const Size published[] = {
-      {"Q2_K", 83.29}, {"IQ2_M", 74.83}, {"IQ3_XXS", 87.95}, {"Q3_K_S", 98.68}, {"IQ3_M", 99.99},
-      {"Q3_K_M", 109.26}, {"Q3_K_L", 118.34}, {"IQ4_XS", 121.87}, {"MXFP4_MOE", 123.77},
-      {"Q4_K_S", 130.03}, {"Q4_K_M", 138.33}, {"Q5_K_M", 162.30}, {"Q6_K", 187.76},
-      {"Q8_0", 243.13}, {"BF16", 457.48}};
+  const Size published[] = {{"Q2_K", 83.29},    {"IQ2_M", 74.83},   {"IQ3_XXS", 87.95},
+                            {"Q3_K_S", 98.68},  {"IQ3_M", 99.99},   {"Q3_K_M", 109.26},
+                            {"Q3_K_L", 118.34}, {"IQ4_XS", 121.87}, {"MXFP4_MOE", 123.77},
+                            {"Q4_K_S", 130.03}, {"Q4_K_M", 138.33}, {"Q5_K_M", 162.30},
+                            {"Q6_K", 187.76},   {"Q8_0", 243.13},   {"BF16", 457.48}};
   for (const Size& row : published) {
     EXPECT_NEAR(gb(minimax_m2(), row.mix), row.size, 0.006) << row.mix;  // files hold a header too
   }
@@ -100,8 +119,10 @@ TEST(MixAnchors, RowsThatAreNoMultipleOf256FallBack) {
 TEST(MixAnchors, GptOssSizes) {
   EXPECT_NEAR(gib(gpt_oss(36, 128), "MXFP4_MOE"), 59.02, 0.005);
   EXPECT_NEAR(gib(gpt_oss(24, 32), "MXFP4_MOE"), 11.27, 0.005);
-  const PublishedMix original = {.name = "original", .attention = Format::F16,
-                                 .tables = Format::F16, .experts = Format::MXFP4};
+  const PublishedMix original = {.name = "original",
+                                 .attention = Format::F16,
+                                 .tables = Format::F16,
+                                 .experts = Format::MXFP4};
   ModelShape large = gpt_oss(36, 128), small = gpt_oss(24, 32);
   large.published = small.published = {original};
   EXPECT_NEAR(gib(large, "original"), 60.87, 0.005);
@@ -110,17 +131,31 @@ TEST(MixAnchors, GptOssSizes) {
 
 TEST(MixAnchors, MiniMaxCheckpointsToTheByte) {
   ModelShape s = minimax_m2();
-  s.published = {
-      {.name = "NVFP4", .attention = Format::F32, .tables = Format::BF16,
-       .experts = Format::NVFP4_ST, .rest = Format::BF16},
-      {.name = "FP8", .attention = Format::FP8_BLOCK128, .tables = Format::BF16,
-       .experts = Format::FP8_BLOCK128, .rest = Format::BF16},
-      {.name = "all-BF16", .attention = Format::BF16, .tables = Format::BF16,
-       .experts = Format::BF16, .rest = Format::BF16},
-      {.name = "NVFP4-BF16", .attention = Format::BF16, .tables = Format::BF16,
-       .experts = Format::NVFP4_ST, .rest = Format::BF16},
-      {.name = "NVFP4-all", .attention = Format::NVFP4_ST, .tables = Format::BF16,
-       .experts = Format::NVFP4_ST, .rest = Format::BF16}};
+  s.published = {{.name = "NVFP4",
+                  .attention = Format::F32,
+                  .tables = Format::BF16,
+                  .experts = Format::NVFP4_ST,
+                  .rest = Format::BF16},
+                 {.name = "FP8",
+                  .attention = Format::FP8_BLOCK128,
+                  .tables = Format::BF16,
+                  .experts = Format::FP8_BLOCK128,
+                  .rest = Format::BF16},
+                 {.name = "all-BF16",
+                  .attention = Format::BF16,
+                  .tables = Format::BF16,
+                  .experts = Format::BF16,
+                  .rest = Format::BF16},
+                 {.name = "NVFP4-BF16",
+                  .attention = Format::BF16,
+                  .tables = Format::BF16,
+                  .experts = Format::NVFP4_ST,
+                  .rest = Format::BF16},
+                 {.name = "NVFP4-all",
+                  .attention = Format::NVFP4_ST,
+                  .tables = Format::BF16,
+                  .experts = Format::NVFP4_ST,
+                  .rest = Format::BF16}};
   EXPECT_EQ(model_from_shape(s, "NVFP4").weight_bytes(), 139'862'328'320);
   EXPECT_EQ(model_from_shape(s, "FP8").weight_bytes(), 230'024'081'408);
   EXPECT_EQ(model_from_shape(s, "all-BF16").weight_bytes(), 457'379'529'728);

@@ -41,7 +41,7 @@ class GgufWriter {
  public:
   std::string magic = "GGUF";
   std::uint32_t version = 3;
-  std::uint64_t alignment = 32;         // of the layout; the key is written only by set()
+  std::uint64_t alignment = 32;  // of the layout; the key is written only by set()
   std::optional<std::uint64_t> claimed_tensors, claimed_keys;
   std::vector<std::pair<std::string, Blob>> values;  // type and payload
   std::vector<WrittenTensor> tensors;
@@ -148,13 +148,22 @@ class GgufWriter {
     put(payload, count);
     return payload;
   }
-  std::uint64_t padded(std::uint64_t n) const { return (n + alignment - 1) / alignment * alignment; }
+  std::uint64_t padded(std::uint64_t n) const {
+    return (n + alignment - 1) / alignment * alignment;
+  }
 };
 
 // Shape of tiny_model(): 2 layers, hidden 64, 4 heads of 16 over 2, vocabulary 32, 4 experts top 2.
 inline Hyper tiny_hyper(const Architecture& a) {
-  Hyper h = {.layers = 2, .hidden = 64, .vocab = 32, .context_train = 256, .heads = 4, .kv_heads = 2,
-             .head_dim_k = 16, .head_dim_v = 16, .rope_dims = 16};
+  Hyper h = {.layers = 2,
+             .hidden = 64,
+             .vocab = 32,
+             .context_train = 256,
+             .heads = 4,
+             .kv_heads = 2,
+             .head_dim_k = 16,
+             .head_dim_v = 16,
+             .rope_dims = 16};
   h.ffn = a.experts == Need::Always ? 0 : 96;
   if (a.experts == Need::Always) {
     h.experts = 4;

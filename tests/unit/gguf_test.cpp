@@ -9,9 +9,9 @@ namespace bandwall {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::HasSubstr;
 using testing::Blob;
 using testing::GgufWriter;
+using ::testing::HasSubstr;
 
 std::string failure(const Blob& file) {
   try {
@@ -114,7 +114,8 @@ TEST(Gguf, RefusesOtherFilesAndVersions) {
 }
 
 TEST(Gguf, RefusesImpossibleCounts) {
-  for (const std::uint64_t count : {std::uint64_t{1000}, std::uint64_t{1} << 40, ~std::uint64_t{0}}) {
+  for (const std::uint64_t count :
+       {std::uint64_t{1000}, std::uint64_t{1} << 40, ~std::uint64_t{0}}) {
     GgufWriter w = sound();
     w.claimed_tensors = count;
     EXPECT_THAT(failure(w), HasSubstr("tensor count (byte offset 8): " + std::to_string(count)));
@@ -131,7 +132,7 @@ TEST(Gguf, RefusesLengthsBeyondTheFile) {
   w.set_raw("a.text", GgufType::String, payload);
   EXPECT_THAT(failure(w), HasSubstr("a.text (byte offset"));
   payload.clear();
-  testing::put(payload, std::uint32_t{8});       // array of strings
+  testing::put(payload, std::uint32_t{8});  // array of strings
   testing::put(payload, std::uint64_t{1} << 61);
   w.set_raw("a.text", GgufType::Array, payload);
   EXPECT_THAT(failure(w), HasSubstr("2305843009213693952 array items cannot fit"));
@@ -178,7 +179,8 @@ TEST(Gguf, RefusesImpossibleShapes) {
   EXPECT_THAT(with_dims({std::int64_t{1} << 50}), HasSubstr("truncated: needs"));
   GgufWriter w = sound();
   w.tensors[1].dims = {128, 4};
-  EXPECT_THAT(failure(w), HasSubstr("rows of 128 values are no multiple of the 256 values of a Q4_K"));
+  EXPECT_THAT(failure(w),
+              HasSubstr("rows of 128 values are no multiple of the 256 values of a Q4_K"));
 }
 
 TEST(Gguf, RefusesBadAlignmentAndOffsets) {
@@ -254,9 +256,10 @@ TEST(Gguf, SplitNames) {
   EXPECT_EQ(split->number, 2);
   EXPECT_EQ(split->count, 5);
   EXPECT_EQ(split_file_name("dir/x", 2, 5), "dir/x-00002-of-00005.gguf");
-  for (const char* other : {"x.gguf", "-00001-of-00002.gguf", "x-00003-of-00002.gguf", "",
-                            "x-00000-of-00002.gguf", "x-0001-of-00002.gguf", "x-0000a-of-00002.gguf",
-                            "x-00001-of-00002.ggml", "x-00001_of-00002.gguf"}) {
+  for (const char* other :
+       {"x.gguf", "-00001-of-00002.gguf", "x-00003-of-00002.gguf", "", "x-00000-of-00002.gguf",
+        "x-0001-of-00002.gguf", "x-0000a-of-00002.gguf", "x-00001-of-00002.ggml",
+        "x-00001_of-00002.gguf"}) {
     EXPECT_FALSE(parse_split_name(other)) << other;
   }
 }

@@ -48,7 +48,8 @@ TEST(Mix, EightExpertsGetBetterAttention) {
 }
 
 TEST(Mix, LargeLlamaLiftsItsValues) {
-  EXPECT_EQ(format_of(model_from_shape(llama_70b(), "Q3_K_S"), "blk.9.attn_v.weight"), Format::Q5_K);
+  EXPECT_EQ(format_of(model_from_shape(llama_70b(), "Q3_K_S"), "blk.9.attn_v.weight"),
+            Format::Q5_K);
   EXPECT_EQ(format_of(model_from_shape(llama_8b(), "Q3_K_S"), "blk.9.attn_v.weight"), Format::Q3_K);
 }
 
@@ -68,7 +69,8 @@ TEST(Mix, ShortRowsFallBack) {
   EXPECT_EQ(format_of(m, "output.weight"), Format::Q8_0);
   EXPECT_EQ(format_of(m, "blk.0.ffn_down_exps.weight"), Format::Q8_0);  // Q6_K -> Q8_0
   EXPECT_EQ(format_of(m, "blk.0.ffn_down_exps.bias"), Format::F32);
-  EXPECT_EQ(format_of(model_from_shape(gpt_oss(24, 32), "Q2_K"), "blk.5.attn_q.weight"), Format::Q4_0);
+  EXPECT_EQ(format_of(model_from_shape(gpt_oss(24, 32), "Q2_K"), "blk.5.attn_q.weight"),
+            Format::Q4_0);
   ModelShape odd = llama_8b();
   odd.hyper.ffn = 1000;
   EXPECT_EQ(format_of(model_from_shape(odd, "Q4_K_S"), "blk.9.ffn_down.weight"), Format::F16);
@@ -99,7 +101,8 @@ TEST(Mix, PublishedSizeIsMetToTheByte) {
   const TensorSpec* first = m.find("blk.0.ffn_up_exps.weight");
   const TensorSpec* last = m.find("blk.61.ffn_up_exps.weight");
   EXPECT_LE(std::abs(first->bytes - last->bytes), 1);
-  EXPECT_NEAR(8.0 * static_cast<double>(first->bytes) / static_cast<double>(first->values()), 3.5, 0.1);
+  EXPECT_NEAR(8.0 * static_cast<double>(first->bytes) / static_cast<double>(first->values()), 3.5,
+              0.1);
   s.published[0].file_bytes = 1000;
   EXPECT_THAT(failure(s, "ud-q3_k_xl"), HasSubstr("leaves nothing for the experts"));
 }
@@ -123,9 +126,9 @@ TEST(Mix, ScalesOfFp8BlocksCountBegunBlocks) {
 TEST(Mix, UnknownNamesAreRefusedWithTheKnown) {
   ModelShape s = minimax_m2();
   s.published = {{.name = "UD-Q3_K_XL", .file_bytes = 101'930'000'000}};
-  EXPECT_THAT(failure(s, "Q4_K_N"), AllOf(HasSubstr("minimax-m2.5: unknown quantization 'Q4_K_N'"),
-                                          HasSubstr("did you mean Q4_K_M?"),
-                                          HasSubstr("known are UD-Q3_K_XL, F32")));
+  EXPECT_THAT(failure(s, "Q4_K_N"),
+              AllOf(HasSubstr("minimax-m2.5: unknown quantization 'Q4_K_N'"),
+                    HasSubstr("did you mean Q4_K_M?"), HasSubstr("known are UD-Q3_K_XL, F32")));
   s.architecture = "minimax";
   EXPECT_THAT(failure(s, "Q4_K_M"), HasSubstr("unknown architecture 'minimax'"));
 }

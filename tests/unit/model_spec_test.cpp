@@ -9,10 +9,10 @@ namespace bandwall {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::Blob;
 using testing::GgufWriter;
+using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::tiny_model;
 
 ModelSpec load(const GgufWriter& w) {
@@ -51,11 +51,19 @@ TEST(ModelSpec, ReadsEveryArchitecture) {
 TEST(ModelSpec, NamesAndShapesOfOneMiniMaxLayer) {
   const ModelSpec m = load(tiny_model("minimax-m2"));
   const std::vector<std::pair<const char*, std::vector<std::int64_t>>> layer = {
-      {"attn_norm.weight", {64}}, {"attn_q.weight", {64, 64}}, {"attn_k.weight", {64, 32}},
-      {"attn_v.weight", {64, 32}}, {"attn_output.weight", {64, 64}}, {"attn_q_norm.weight", {64}},
-      {"attn_k_norm.weight", {32}}, {"ffn_norm.weight", {64}}, {"ffn_gate_inp.weight", {64, 4}},
-      {"exp_probs_b.bias", {4}}, {"ffn_gate_exps.weight", {64, 32, 4}},
-      {"ffn_up_exps.weight", {64, 32, 4}}, {"ffn_down_exps.weight", {32, 64, 4}}};
+      {"attn_norm.weight", {64}},
+      {"attn_q.weight", {64, 64}},
+      {"attn_k.weight", {64, 32}},
+      {"attn_v.weight", {64, 32}},
+      {"attn_output.weight", {64, 64}},
+      {"attn_q_norm.weight", {64}},
+      {"attn_k_norm.weight", {32}},
+      {"ffn_norm.weight", {64}},
+      {"ffn_gate_inp.weight", {64, 4}},
+      {"exp_probs_b.bias", {4}},
+      {"ffn_gate_exps.weight", {64, 32, 4}},
+      {"ffn_up_exps.weight", {64, 32, 4}},
+      {"ffn_down_exps.weight", {32, 64, 4}}};
   for (const auto& [name, dims] : layer) {
     const TensorSpec* t = m.find(std::string("blk.1.") + name);
     ASSERT_NE(t, nullptr) << name;
@@ -155,9 +163,10 @@ TEST(ModelSpec, AllProblemsAtOnce) {
   w.remove("llama.block_count");
   w.set("llama.attention.head_count", "four");
   w.set("llama.embedding_length", ~0u);
-  EXPECT_THAT(failure(w), AllOf(HasSubstr("key llama.block_count: is missing"),
-                                HasSubstr("key llama.attention.head_count: must be a whole number"),
-                                HasSubstr("key llama.embedding_length: 4294967295 is out of range")));
+  EXPECT_THAT(failure(w),
+              AllOf(HasSubstr("key llama.block_count: is missing"),
+                    HasSubstr("key llama.attention.head_count: must be a whole number"),
+                    HasSubstr("key llama.embedding_length: 4294967295 is out of range")));
   w = tiny_model("llama");
   w.drop("blk.0.attn_k.weight");
   w.drop("blk.1.ffn_norm.weight");
@@ -214,8 +223,10 @@ TEST(ModelSpec, FusedTensorsAreNamedOnce) {
   w.drop("blk.0.ffn_gate_exps.weight");
   w.drop("blk.0.ffn_up_exps.weight");
   w.add("blk.0.ffn_gate_up_exps.weight", {64, 64, 4});
-  EXPECT_THAT(failure(w), AllOf(HasSubstr("tensor blk.0.ffn_gate_up_exps.weight: gate and up experts "
-                                          "fused"), Not(HasSubstr("missing"))));
+  EXPECT_THAT(failure(w),
+              AllOf(HasSubstr("tensor blk.0.ffn_gate_up_exps.weight: gate and up experts "
+                              "fused"),
+                    Not(HasSubstr("missing"))));
 }
 
 TEST(ModelSpec, ExtraTensorsAreKeptUnlessTheyChangeTheResult) {
@@ -243,7 +254,8 @@ class Split : public ::testing::Test {
       part.set_as("split.tensors.count", GgufType::I32,
                   static_cast<std::int32_t>(whole.tensors.size()));
     }
-    for (const auto& t : whole.tensors) parts_[t.name.starts_with("blk") ? 1 : 2].tensors.push_back(t);
+    for (const auto& t : whole.tensors)
+      parts_[t.name.starts_with("blk") ? 1 : 2].tensors.push_back(t);
   }
   ModelSpec read(const std::vector<int>& which) {
     std::vector<GgufFile> files;
@@ -270,13 +282,14 @@ class Split : public ::testing::Test {
 TEST_F(Split, PartsMakeOneModel) {
   const ModelSpec m = read({0, 1, 2});
   EXPECT_EQ(m.parameters(), load(tiny_model("qwen3moe")).parameters());
-  EXPECT_EQ(m.file_bytes, static_cast<std::int64_t>(blobs_[0].size() + blobs_[1].size() +
-                                                    blobs_[2].size()));
+  EXPECT_EQ(m.file_bytes,
+            static_cast<std::int64_t>(blobs_[0].size() + blobs_[1].size() + blobs_[2].size()));
 }
 
 TEST_F(Split, MissingSwappedAndForeignParts) {
-  EXPECT_THAT(error({1}), AllOf(HasSubstr("m-00002-of-00003.gguf: key split.count: this is one of 3"),
-                                HasSubstr("m-00001-of-00003.gguf, m-00003-of-00003.gguf")));
+  EXPECT_THAT(error({1}),
+              AllOf(HasSubstr("m-00002-of-00003.gguf: key split.count: this is one of 3"),
+                    HasSubstr("m-00001-of-00003.gguf, m-00003-of-00003.gguf")));
   EXPECT_THAT(error({0, 1}), HasSubstr("3 parts expected, 2 were given"));
   EXPECT_THAT(error({0, 2, 1}), HasSubstr("key split.no: 2 found, 1 expected"));
   parts_[2].add("extra", {8});
