@@ -34,8 +34,20 @@ Machine parse_machine(std::string_view text, std::string file_name);
 Backend parse_backend(std::string_view text, std::string file_name);
 ModelShape parse_model_shape(std::string_view text, std::string file_name);
 
-// Writers: parse(write(x)) == x. `calibrate` uses them; a profile file holds machine and backend.
+// Writers: parse(write(x)) == x. A figure without a note gets the note "not stated".
 std::string write_machine(const Machine& machine);
 std::string write_backend(const Backend& backend);
+
+// A calibrated host in one file: {schema, date, environment, spread, machine: {}, backend: {}}.
+// parse_machine and parse_backend read their part of such a file too.
+struct ProfileFile {
+  Machine machine;
+  Backend backend;
+  std::string date, environment;
+  double spread = 0;   // relative
+  friend bool operator==(const ProfileFile&, const ProfileFile&) = default;
+};
+std::string write_profile_file(const ProfileFile& profile);
+ProfileFile parse_profile_file(std::string_view text, std::string file_name);
 
 }  // namespace bandwall

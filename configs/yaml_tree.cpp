@@ -195,8 +195,9 @@ class TreeBuilder : public YAML::EventHandler {
     for (const YamlEntry& entry : parent.node.entries) {
       if (entry.key != node.text) continue;
       parent.duplicate = true;
-      tree_.problems.push_back({node.at, fmt::format("{}: duplicate key; it stands already in line {}",
-                                                     path_to(node.text), entry.at.line)});
+      tree_.problems.push_back(
+          {node.at, fmt::format("{}: duplicate key; it stands already in line {}",
+                                path_to(node.text), entry.at.line)});
       break;
     }
   }

@@ -1,0 +1,107 @@
+#include <fmt/format.h>
+
+#include "configs/load.h"
+#include "workload/format.h"
+#include "workload/ledger.h"
+
+namespace bandwall {
+namespace {
+
+std::vector<std::string> with_default(std::vector<std::string> names) {
+  names.emplace_back("default");
+  return names;
+}
+
+std::vector<std::string> format_keys() {
+  std::vector<std::string> names;
+  for (const FormatInfo& f : all_formats()) names.emplace_back(f.name);
+  return with_default(std::move(names));
+}
+
+std::vector<std::string> kv_keys() {
+  std::vector<std::string> names;
+  for (const KvFormat& f : all_kv_formats()) names.emplace_back(f.name);
+  return with_default(std::move(names));
+}
+
+std::vector<std::string> op_keys() {
+  std::vector<std::string> names;
+  for (int i = 0; i < kOpKinds; ++i) names.emplace_back(name(static_cast<OpKind>(i)));
+  return with_default(std::move(names));
+}
+
+// Calls read(rows, key) for every key of an optional mapping with known keys.
+template <class Read>
+void each_row(Reader& r, std::string_view key, const std::vector<std::string>& known, Read read) {
+  auto rows = r.optional_child(key);
+  if (!rows) return;
+  for (const std::string& row : rows->keys()) {
+    check_key(*rows, row, row, known);
+    read(*rows, row);
+  }
+}
+
+template <class Q>
+void read_rows(Reader& r, std::string_view key, const std::vector<std::string>& known,
+               std::map<std::string, Sourced<Q>>& into) {
+  each_row(r, key, known, [&](Reader& rows, const std::string& row) {
+    into[row] = rows.figure<Q>(row);
+  });
+}
+
+void read_gemm(Reader& r, Backend& b) {
+  each_row(r, "gemm", format_keys(), [&](Reader& rows, const std::string& row) {
+    Reader one = rows.child(row);
+    Sourced<GemmRate> rate;
+    rate.value.rate = one.quantity<FlopsPerSecond>("rate");
+    rate.value.n_half = one.number("n_half", 0, 1e6);
+    rate.source = one.source();
+    b.gemm[row] = rate;
+  });
+}
+
+void read_reference(Reader& r, Backend& b) {
+  auto reference = r.optional_child("reference");
+  if (!reference) return;
+  b.reference_bandwidth = reference->optional_figure<BytesPerSecond>("bandwidth");
+  b.reference_compute = reference->optional_figure<FlopsPerSecond>("compute");
+}
+
+}  // namespace
+
+Backend read_backend(Reader& r) {
+  Backend b;
+  b.name = r.text("name");
+  b.title = r.optional_text("title").value_or("");
+  b.version = r.optional_text("version").value_or("");
+  b.machine = r.optional_text("machine").value_or("");
+  b.calibrated = r.flag("calibrated", false);
+  b.threads = static_cast<int>(r.optional_integer("threads", 0, 4096).value_or(0));
+  if (const auto efficiency = r.optional_figure<double>("efficiency")) {
+    b.efficiency_default = efficiency->value;
+    b.efficiency_source = efficiency->source;
+    if (efficiency->value <= 0 || efficiency->value > 1) {
+      r.problem("efficiency", "must be above 0 and at most 1");
+    }
+  }
+  read_reference(r, b);
+  read_rows(r, "stream", format_keys(), b.stream);
+  each_row(r, "stream_curves", format_keys(), [&](Reader& rows, const std::string& row) {
+    for (Reader& curve : rows.children(row)) b.stream_curves[row].push_back(read_curve(curve));
+  });
+  read_rows(r, "kv_stream", kv_keys(), b.kv_stream);
+  read_rows(r, "kv_elements", kv_keys(), b.kv_elements);
+  read_gemm(r, b);
+  b.attention_rate = r.optional_figure<FlopsPerSecond>("attention_rate");
+  read_rows(r, "op_seconds", op_keys(), b.op_seconds);
+  read_rows(r, "activation_stream", op_keys(), b.activation_stream);
+  b.layer_seconds = r.optional_figure<Seconds>("layer_seconds");
+  b.step_seconds = r.optional_figure<Seconds>("step_seconds");
+  b.context_bytes = r.optional_figure<Bytes>("context_bytes");
+  if (b.calibrated && b.machine.empty()) {
+    r.problem("calibrated", "figures measured on a machine need its name (key machine)");
+  }
+  return b;
+}
+
+}  // namespace bandwall
