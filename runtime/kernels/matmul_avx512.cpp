@@ -238,7 +238,7 @@ void quant_matmul(const MatmulArgs& a) {
 
 void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
                    float* scale, std::int16_t* sums16) {
-  portable::quantize_rows(x, n, cols, q8, scale, sums16);
+  avx2::quantize_rows(x, n, cols, q8, scale, sums16);
 }
 
 }  // namespace bandwall::avx512

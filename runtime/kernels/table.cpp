@@ -70,8 +70,8 @@ const KernelTable& portable_kernels() {
 const KernelTable* avx2_kernels() {
 #if defined(__x86_64__)
   static const KernelTable table = {"avx2",
-                                    matmul<avx2::float_matmul, portable::quant_matmul>,
-                                    portable::quantize_rows,
+                                    matmul<avx2::float_matmul, avx2::quant_matmul>,
+                                    avx2::quantize_rows,
                                     avx2::attention,
                                     avx2::rms_norm,
                                     avx2::silu_mul,
