@@ -28,13 +28,11 @@ Bound largest(const OpCost& cost) {
   return best;
 }
 
-Basis basis_of(const Machine& machine, const Backend& backend) {
-  const bool has_rates = !backend.stream.empty() || !backend.stream_curves.empty();
-  if (!has_rates) return Basis::DatasheetOnly;
-  if (backend.calibrated && backend.machine == machine.name) {
-    return machine.read_curves.empty() ? Basis::CalibratedBackend : Basis::MeasuredHere;
-  }
-  return Basis::SameClass;
+// `fitted` is backend_for(backend, machine): it has lost `calibrated` when it was borrowed.
+Basis basis_of(const Machine& machine, const Backend& fitted) {
+  if (fitted.stream.empty() && fitted.stream_curves.empty()) return Basis::DatasheetOnly;
+  if (!fitted.calibrated || fitted.machine.empty()) return Basis::SameClass;
+  return machine.read_curves.empty() ? Basis::CalibratedBackend : Basis::MeasuredHere;
 }
 
 // Bands are factors on the step time. They are the errors this model was seen to make, not wishes.
@@ -139,8 +137,9 @@ std::string_view name(Basis basis) {
 Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const KvConfig& kv, const Step& step, const Routing& routing, int threads) {
   const Plan plan = plan_step(model, kv, step, routing);
+  const Backend fitted = backend_for(backend, machine);
   const PricingContext context =
-      pricing_context(machine, backend, model, kv, plan, routing, threads);
+      pricing_context(machine, fitted, model, kv, plan, routing, threads);
   Prediction p;
   p.ledger = ledger_of(plan);
   PricingGaps gaps;
@@ -156,13 +155,13 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
     p.step += o.expected;
     p.speed_of_light += o.speed_of_light;
   }
-  if (backend.step_seconds) {
-    p.step += backend.step_seconds->value;
-    sum.overhead += backend.step_seconds->value;
+  if (fitted.step_seconds) {
+    p.step += fitted.step_seconds->value;
+    sum.overhead += fitted.step_seconds->value;
   }
   p.ledger.wall = p.step;
   p.bound = largest(sum);
-  p.basis = basis_of(machine, backend);
+  p.basis = basis_of(machine, fitted);
   const Band band = band_of(p.basis, step.tokens_per_sequence > 2);
   p.low = band.low;
   p.high = band.high;

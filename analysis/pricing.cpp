@@ -94,9 +94,12 @@ void price_kv(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& 
     cost.kv += by_bytes;
     if (const auto* roof = element_roof(c, *part.format)) {
       const Seconds by_elements = op.kv_scores * part.elements / (roof->value * devices(c));
-      if (by_elements > by_bytes) {
+      if (!(by_elements > by_bytes)) continue;
+      if (part.format->quantized) {
         cost.dequantization += by_elements - by_bytes;
         gaps.slower_than_bytes.insert(std::string(part.format->name));
+      } else {
+        cost.compute += by_elements - by_bytes;   // plain cells: many query heads share one KV head
       }
     }
   }
@@ -165,7 +168,8 @@ void price_attention(const PricingContext& c, const Op& op, OpCost& cost, Pricin
 }
 
 bool ends_in_all_reduce(OpKind kind) {
-  return kind == OpKind::AttnOut || kind == OpKind::Experts || kind == OpKind::DenseFfn;
+  return kind == OpKind::AttnOut || kind == OpKind::Ssm || kind == OpKind::Experts ||
+         kind == OpKind::DenseFfn;
 }
 
 // Tensor split over devices: an all-reduce after attention and one after the feed-forward part of

@@ -10,7 +10,7 @@
 namespace bandwall {
 namespace {
 
-constexpr double kLeft = 78, kTop = 56, kPlotWidth = 560, kPlotHeight = 380, kLegend = 280;
+constexpr double kLeft = 78, kTop = 56, kPlotWidth = 560, kPlotHeight = 380, kLegend = 330;
 constexpr double kWidth = kLeft + kPlotWidth + 24 + kLegend, kBottom = kTop + kPlotHeight;
 
 constexpr const char* kStyle = R"(<style>

@@ -7,14 +7,17 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "hwmodel/machine.h"
+#include "workload/format.h"
 
 namespace bandwall {
 
 struct CalibrateOptions {
   Seconds budget{100};          // <= 15 s: quick form (fewer sizes and formats)
   int threads = 0;              // 0: default_threads()
+  std::vector<Format> formats;  // empty: all with kernels (quick form: the common ones)
   std::function<void(const std::string&, double done)> progress;   // may be empty
 };
 
