@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "runtime/kernels/kernels.h"
+#include "runtime/kernels/lanes_portable.h"
+#include "runtime/kernels/vector_lanes.h"
 
 namespace bandwall {
 namespace {
@@ -90,6 +92,21 @@ TEST(VectorKernels, ClampedSwigluClampsUpOnBothSides) {
     EXPECT_EQ(y[2], y[3]) << table->isa;
     EXPECT_LT(y[2], 0.0f) << table->isa;
   }
+}
+
+TEST(VectorKernels, ExponentialIsExactToTwoTenMillionths) {
+  using Lanes = portable::Lanes;
+  float y[Lanes::kWidth];
+  for (double x = -87.0; x < 88.7; x += 0.00137) {
+    const auto argument = static_cast<float>(x);
+    Lanes::store(y, exp_lanes<Lanes>(Lanes::set(argument)));
+    ASSERT_NEAR(y[0] / std::exp(static_cast<double>(argument)), 1.0, 2e-7) << argument;
+  }
+  const float infinity = std::numeric_limits<float>::infinity();
+  Lanes::store(y, exp_lanes<Lanes>(Lanes::set(-infinity)));
+  EXPECT_EQ(y[0], 0.0f);
+  Lanes::store(y, exp_lanes<Lanes>(Lanes::set(infinity)));
+  EXPECT_EQ(y[0], infinity);
 }
 
 TEST(VectorKernels, RmsNormMatchesTheReference) {
