@@ -20,6 +20,11 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
+// The reader refuses an empty note.
+std::string note_of(const Source& source) {
+  return quoted(source.note.empty() ? "not stated" : std::string_view(source.note));
+}
+
 // Lines of YAML, two spaces per level; figures and points stay on one line.
 class Lines {
  public:
@@ -44,8 +49,7 @@ class Lines {
   }
 
   static std::string sourced(std::string_view fields, const Source& source) {
-    const std::string_view note = source.note.empty() ? "not stated" : source.note;
-    return fmt::format("{{{}, source: {}, note: {}}}", fields, name(source.kind), quoted(note));
+    return fmt::format("{{{}, source: {}, note: {}}}", fields, name(source.kind), note_of(source));
   }
   static std::string value_text(double v) { return fmt::format("value: {}", v); }
   template <class Q>
@@ -77,7 +81,7 @@ void write_curves(Lines& out, const std::vector<RateCurve>& curves) {
   for (const RateCurve& curve : curves) {
     out.item(fmt::format("threads: {}", curve.threads));
     out.line(fmt::format("source: {}", name(curve.source.kind)));
-    out.text("note", curve.source.note.empty() ? "not stated" : curve.source.note);
+    out.line(fmt::format("note: {}", note_of(curve.source)));
     out.open("points");
     for (const RatePoint& p : curve.points) {
       out.line(fmt::format("- {{working_set: {}, rate: {}}}", quoted(to_text(p.working_set)),
