@@ -390,6 +390,9 @@ ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   if (published != nullptr && !published->note.empty()) {
     model.bytes_note += " (" + published->note + ")";
   }
+  if (published != nullptr && !published->alias_warning.empty()) {
+    model.bytes_note += "; " + published->alias_warning;
+  }
   return model;
 }
 
