@@ -82,10 +82,15 @@ void score_cells(const float* q, const Cells& k, int count, float scale, float* 
     Vec sum[kSums];
     for (int i = 0; i < kSums; ++i) sum[i] = L::zero();
     for (std::int64_t d = 0; d < whole; d += L::kWidth) {
+      Vec query[kRows];
+      for (int r = 0; r < kRows; ++r) {
+        query[r] = L::load(q + r * dim + d);
+        if constexpr (kStep > 1) L::keep_in_register(query[r]);  // GCC would load it kStep times
+      }
       for (int j = 0; j < kStep; ++j) {
         const Vec key = T::template load<L>(cell[j] + d * T::kBytes);
         for (int r = 0; r < kRows; ++r) {
-          sum[j * kPadded + r] = L::fma(key, L::load(q + r * dim + d), sum[j * kPadded + r]);
+          sum[j * kPadded + r] = L::fma(key, query[r], sum[j * kPadded + r]);
         }
       }
     }

@@ -37,6 +37,7 @@ struct Lanes {
     const __m256i k = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(k, 1);
     return mul(mul(a, power_of_2(half)), power_of_2(_mm256_sub_epi32(k, half)));
   }
+  __attribute__((always_inline)) static void keep_in_register(Vec& v) { asm("" : "+x"(v)); }
   __attribute__((always_inline)) static void prefetch(const std::byte* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
   }

@@ -40,6 +40,7 @@ struct Lanes {
   static Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
   static Vec round(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
   static Vec times_power_of_2(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
+  __attribute__((always_inline)) static void keep_in_register(Vec& v) { asm("" : "+v"(v)); }
   __attribute__((always_inline)) static void prefetch(const std::byte* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
   }

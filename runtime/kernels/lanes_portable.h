@@ -43,6 +43,7 @@ struct Lanes {
     const Ints half = k >> 1;
     return a * power_of_2(half) * power_of_2(k - half);
   }
+  static void keep_in_register(Vec&) {}
   __attribute__((always_inline)) static void prefetch(const std::byte* p) { __builtin_prefetch(p); }
 
   static Vec load_partial(const float* p, std::int64_t n) {
