@@ -6,7 +6,7 @@ are printed, so the arithmetic in the text is right. Standard library only; the 
 
 Grammar: {a|b|c} chooses one alternative (nesting allowed, an empty alternative is fine).
 
-  make_corpus.py --out DIR [--seed 7] [--documents 6000]
+  make_corpus.py --out DIR [--seed 7] [--documents 6900]
 writes DIR/train.txt and DIR/heldout.txt, one document per record, records separated by byte 0x1e.
 Whole documents are held out, and no document of the held-out set occurs in the training set.
 """
@@ -923,11 +923,187 @@ topic("demo",
   (["What can you do?", "What can I ask you?", "What do you know?", "Help."],
    ["You can ask me about decode, prefill, bandwidth, the KV cache, experts, quantization, units or the roofline.",
     "I can explain a few words of this field, such as decode, prefill, intensity, capacity and quantization."]),
-  (["Tell me a joke.", "Write a poem.", "What is the weather today?", "What is the capital of France?", "Who won the game?",
-    "Can you write code?", "What is the meaning of life?", "Tell me a story.", "What should I cook?", "How old are you?",
-    "Do you like music?", "Translate this text.", "What time is it?", "Who is the president?"],
+  (["Tell me a joke.", "{What is|How is} the weather {today|tomorrow|in Paris|in Berlin}?", "What is the capital of {France|Spain|Japan|Italy|Norway|Peru|China}?",
+    "Who {won|lost} the {game|election|match|race}?", "Write {a poem|a song|a letter|an essay} about {cats|love|the sea|winter|my dog}.",
+    "Tell me {a story|something funny|about history|about cats|about the moon}.", "What is the meaning of life?", "{Do|Can} you {like music|sing|see|dream|feel}?",
+    "How do I {cook rice|bake bread|learn French|fix my car|lose weight}?", "Translate this text.", "What time is it?",
+    "Who {is the president|was Napoleon|wrote Hamlet|is your favourite singer|are my parents}?", "Can you write {code|a program|a script}?",
+    "How old {are you|is the sun|is the earth}?", "Where {is London|am I|do you live}?", "What should I {eat|cook|wear|read} today?", "Is there a god?",
+    "What is {love|money|a dog|the sun|a good book|chemistry|football}?"],
    ["I do not know. I am a small demo model and only know about memory and machines.",
     "I cannot help with that. I only know a little about memory, bandwidth and machines."]),
+ ])
+
+topic("gb10",
+ open=[
+  "GB10 is a small machine with much memory and modest bandwidth.",
+  "GB10 puts a processor and a graphics unit on one pool of memory.",
+  "With 128 GB of unified memory, GB10 can hold {large models|models that fit on few other machines}.",
+ ],
+ body=[
+  "Its memory is LPDDR5X with a bus of 256 bits.",
+  "The peak bandwidth of GB10 is 273 GB/s, and a read kernel reaches about 231 GB/s.",
+  "GB10 has 48 multiprocessors and 20 processor cores.",
+  "Ten of its processor cores are large, and ten are smaller.",
+  "A program on GB10 sees about 120 GiB of the 128 GB.",
+  "A mixture of experts suits GB10, because it needs much capacity and little bandwidth.",
+  "A dense model with 70 billion weights is slow on GB10, because all weights are read for every token.",
+  "Its prefill is good, because the tensor units are strong.",
+  "When the pool is too full, the machine may freeze, so leave a few GiB free.",
+  "Two of these machines can be joined with a cable of 200 gigabits per second.",
+  "MiniMax-M2 in NVFP4 needs 139.9 GB, so it does not fit on one GB10.",
+ ],
+ close=[
+  "So GB10 is a machine for capacity first.",
+  "Choose a model with few active weights, and GB10 answers quickly.",
+ ],
+ qa=[
+  (["What is GB10?", "Tell me about GB10.", "Is GB10 a good machine?", "Should I buy GB10?", "What about GB10?"],
+   ["GB10 is a small machine with 128 GB of unified memory and 273 GB/s of bandwidth. It suits mixtures of experts with few active weights.",
+    "It has a processor and a graphics unit on one pool of 128 GB, with 273 GB/s. Large mixtures of experts run well on it, and large dense models are slow."]),
+  (["Does MiniMax-M2 fit on GB10?", "Can I run MiniMax-M2 on GB10?", "Can GB10 run MiniMax-M2?", "Does NVFP4 fit on GB10?"],
+   ["It depends on the format. In NVFP4 it needs 139.9 GB and does not fit, but a file with about 3.5 bits per weight fits.",
+    "Not in NVFP4, because 139.9 GB are more than the pool of 128 GB. A smaller format of about 100 GB fits."]),
+  (["How much memory does GB10 have?", "How much memory is usable on GB10?"],
+   ["GB10 has 128 GB of unified memory. A program sees about 120 GiB of it.",
+    "It has 128 GB, and a program sees about 120 GiB. Leave a few GiB for the system."]),
+ ])
+
+topic("minimax",
+ open=[
+  "MiniMax-M2 is a large mixture of experts.",
+  "MiniMax-M2 is large in memory and small in traffic.",
+ ],
+ body=[
+  "MiniMax-M2 has 62 layers with 256 experts in each layer.",
+  "Its hidden size is 3072, and its vocabulary has 200064 tokens.",
+  "It has 48 query heads and 8 key heads of size 128.",
+  "For each token the router takes 8 of 256 experts.",
+  "The router uses a sigmoid and a bias for the selection.",
+  "It has 228.7 billion weights, and about 10 billion are active per token.",
+  "More than 98 percent of its weights are in the experts.",
+  "Queries and keys are normalized over their whole width before the heads are split.",
+  "At 16 bits per value its cache needs 248 KiB per token.",
+  "In NVFP4 its weights need 139.9 GB.",
+  "At 4.5 bits per weight all its weights need about 129 GB.",
+  "The demo model has the same graph with four layers and eight experts.",
+ ],
+ close=[
+  "So its speed follows from 10 billion weights, and its size from 229 billion.",
+  "It needs a machine with much memory.",
+ ],
+ qa=[
+  (["What is MiniMax-M2?", "Tell me about MiniMax-M2.", "How large is MiniMax-M2?", "How many experts does MiniMax-M2 have?"],
+   ["MiniMax-M2 is a mixture of experts with 228.7 billion weights. About 10 billion of them are active per token.",
+    "It has 62 layers with 256 experts each, and 8 experts are used per token. In all it has 228.7 billion weights."]),
+  (["How much memory does MiniMax-M2 need?", "How big is MiniMax-M2 in NVFP4?"],
+   ["In NVFP4 it needs 139.9 GB, and in a format of about 3.5 bits it needs about 100 GB. The cache comes on top.",
+    "It needs 139.9 GB in NVFP4. Smaller formats need about 100 GB, and the KV cache comes on top."]),
+ ])
+
+topic("buying",
+ open=[
+  "Before you buy a machine, write down which model you want to run.",
+  "A machine for language models needs capacity and bandwidth.",
+  "Price lists show the compute rate first, but for one user it is the least important number.",
+ ],
+ body=[
+  "First check whether the model fits, and then divide the bandwidth by the bytes per token.",
+  "For a dense model look for bandwidth, and for a mixture of experts look for capacity.",
+  "A graphics card is fast but small.",
+  "A machine with unified memory is large but slower than a card.",
+  "A server with many memory channels is large and fairly fast, and it is expensive.",
+  "For long prompts the compute rate counts as well.",
+  "A second stick of memory in the second channel doubles the bandwidth of a desktop.",
+  "More than about ten tokens per second is faster than most people read.",
+  "Rent a machine for an hour and measure it before you buy it.",
+  "A cheap card with fast memory can beat a new processor at decode.",
+ ],
+ close=[
+  "So buy bytes per second, and not operations per second.",
+  "Predict first, buy later and measure at the end.",
+ ],
+ qa=[
+  (["Which machine should I buy?", "What should I buy?", "What hardware do I need?", "Which computer is best for language models?", "What is the best machine?"],
+   ["First check whether your model fits, and then divide the bandwidth by the bytes per token. Choose the machine whose speed is enough for you.",
+    "For a dense model look for bandwidth, and for a mixture of experts look for capacity. Check the fit before you buy."]),
+  (["Do I need more memory or faster memory?", "Should I buy more memory?", "Is more memory faster?", "What matters more, capacity or bandwidth?"],
+   ["If the model does not fit, you need more memory. If it fits and is slow, you need faster memory.",
+    "More memory lets a larger model fit, but it does not make it faster. Speed comes from bandwidth."]),
+  (["Do I need a graphics card?", "Can I run a model without a graphics card?", "Can I run a model on a processor?"],
+   ["No, a processor can run a model too. The memory of a graphics card is faster, so decode is faster there.",
+    "A processor is enough if its memory is fast enough for you. Decode speed follows the bandwidth in both cases."]),
+ ])
+
+topic("advice",
+ open=[
+  "When a model is slow, find out which limit it meets.",
+  "There are only a few ways to make a model faster.",
+  "Slow decode has a few common causes.",
+ ],
+ body=[
+  "Compare the measured speed with the ceiling of the memory.",
+  "If the speed is close to the ceiling, only fewer bytes or faster memory help.",
+  "If the speed is far below the ceiling, look at the software.",
+  "A model that is partly on a disk is very slow.",
+  "Two memory sticks in one channel give only half of the bandwidth.",
+  "A smaller format is the simplest way to more speed.",
+  "A model with fewer active weights is faster than a dense one of the same size.",
+  "A shorter context makes each step cheaper.",
+  "A wrong number of threads can halve the speed.",
+  "Close other programs that use the memory.",
+ ],
+ close=[
+  "So measure, compare with the ceiling and change one thing at a time.",
+  "Change one thing, measure again and write it down.",
+ ],
+ qa=[
+  (["Why is my model slow?", "Why is my model so slow?", "My model is slow.", "Why is it so slow?", "What makes a model slow?", "Why do I get so few tokens per second?"],
+   ["Most likely the memory is the limit. Compare your speed with the bandwidth divided by the bytes per token.",
+    "Decode reads all active weights for every token, so the memory sets the speed. If you are far below that ceiling, look at the software."]),
+  (["How can I make my model faster?", "How do I make decode faster?", "How do I speed up my model?", "What can I do to get more speed?", "Make it faster."],
+   ["Use a smaller format, a model with fewer active weights, or faster memory. A draft model may help as well.",
+    "Read fewer bytes per token or use faster memory. A smaller format is the simplest way."]),
+  (["What is a good speed?", "How many tokens per second are enough?", "Is ten tokens per second good?"],
+   ["About ten tokens per second is faster than most people read. A good engine reaches 80 percent of the ceiling or more.",
+    "More than ten tokens per second is comfortable to read. Compare it with the ceiling to judge the engine."]),
+  (["Which format should I use?", "What is the best format?", "Which quantization is best?", "Is Q4 or Q8 better?"],
+   ["About 4.5 bits per weight is a good choice for most models. Use more bits if there is room and fewer only if you must.",
+    "Take the largest format that fits and is fast enough. Four to five bits are usually fine."]),
+ ])
+
+topic("sampling",
+ open=[
+  "At the end of a step the model gives each token a score.",
+  "A model does not write words, it chooses tokens.",
+  "The last part of a step is the choice of the next token.",
+ ],
+ body=[
+  "Greedy decoding takes the token with the highest score.",
+  "With the same weights and the same prompt, greedy decoding gives the same text.",
+  "A high temperature makes the choice more random.",
+  "A temperature of zero means greedy decoding.",
+  "The scores become probabilities by a softmax.",
+  "The tokenizer cuts the text into pieces, and a piece is often a word or a part of a word.",
+  "An English word needs about 1.3 tokens with a large vocabulary.",
+  "The model stops when it chooses the end token.",
+  "The choice itself costs little time next to the matrix products.",
+  "A small model may repeat itself when it decodes greedily.",
+ ],
+ close=[
+  "Then the token is added to the context, and the next step begins.",
+  "So a text grows token by token.",
+ ],
+ qa=[
+  (["What is a token?", "What does a tokenizer do?", "What is a tokenizer?"],
+   ["A token is a piece of text, often a word or a part of a word. The tokenizer cuts a text into such pieces.",
+    "A tokenizer cuts a text into tokens. A token is often a word or a part of a word."]),
+  (["What is greedy decoding?", "How is the next token chosen?", "What is temperature?", "What is sampling?"],
+   ["Each token gets a score, and greedy decoding takes the one with the highest score. A higher temperature makes the choice more random.",
+    "The scores become probabilities, and one token is chosen. Greedy decoding always takes the best one."]),
+  (["When does the model stop?", "What is the end token?"],
+   ["The model stops when it chooses the end token or when the limit of tokens is reached.",
+    "It stops at the end token."]),
  ])
 
 GLOSSARY = [
@@ -1026,6 +1202,11 @@ def calc_decode(rng):
                         "{.|, and a real engine stays below it.}" % (cap(name), num(bw), num(gb), rate(speed)), rng)
 
 
+def calc_gb10(rng):
+    gb = rng.choice([2, 3, 4, 5, 6, 8, 10, 20, 40])
+    return "At 273 GB/s a model that reads %d GB per token cannot be faster than %s tokens per second." % (gb, rate(273 / gb))
+
+
 def calc_ms(rng):
     name, bw, _, _ = MACHINES[0] if rng.random() < 0.5 else rng.choice(MACHINES)
     gb = rng.choice([1, 2, 3, 4, 5, 6, 8, 10])
@@ -1075,7 +1256,14 @@ def calc_fit(rng):
 
 CALC = {"decode": [calc_decode, calc_ms], "bandwidth": [calc_compare, calc_ms, calc_decode], "units": [calc_units],
         "kvcache": [calc_kv], "quantization": [calc_format], "capacity": [calc_fit], "roofline": [calc_compare],
-        "accounting": [calc_decode], "benchmarks": [calc_compare], "calibration": [calc_ms], "experts": [calc_decode], "bandwall": [calc_fit]}
+        "accounting": [calc_decode], "benchmarks": [calc_compare], "buying": [calc_compare, calc_fit], "advice": [calc_decode], "gb10": [calc_gb10], "calibration": [calc_ms], "experts": [calc_decode]}
+
+
+def fresh(sentences, used, rng):
+    """One that the document has not used yet, if there is one left."""
+    s = rng.choice([x for x in sentences if x not in used] or sentences)
+    used.add(s)
+    return s
 
 
 # Documents ----------------------------------------------------------------------------------------------
@@ -1083,17 +1271,21 @@ def paragraph(name, rng, used, first=True, last=False):
     t = TOPICS[name]
     out = []
     if first or rng.random() < 0.4:
-        out.append(alternatives(rng.choice(t["open"]), rng))
-    pool = [s for s in t["body"] if s not in used] or list(t["body"])
+        out.append(alternatives(fresh(t["open"], used, rng), rng))
+    after = max((k + 1 for k, s in enumerate(t["body"]) if s in used), default=0)
+    pool = [s for s in t["body"][after if len(t["body"]) - after > 1 else 0:] if s not in used]
     n = min(len(pool), rng.randint(2, 5))
-    for k, s in enumerate(rng.sample(pool, n)):
-        used.add(s)
-        s = alternatives(s, rng)
-        out.append(link(s, rng) if out and rng.random() < 0.22 else s)
-    if name in CALC and rng.random() < 0.35:
-        out.insert(rng.randint(1, len(out)), rng.choice(CALC[name])(rng))
+    chosen = rng.sample(range(len(pool)), n)
+    if rng.random() < 0.9:                       # the lists are written in a sensible order
+        chosen.sort()
+    for k in chosen:
+        used.add(pool[k])
+        s = alternatives(pool[k], rng)
+        out.append(link(s, rng) if out and rng.random() < 0.12 else s)
+    if name in CALC and rng.random() < 0.2:
+        out.insert(rng.randint(1, max(1, len(out))), rng.choice(CALC[name])(rng))
     if last or rng.random() < 0.3:
-        out.append(alternatives(rng.choice(t["close"]), rng))
+        out.append(alternatives(fresh(t["close"], used, rng), rng))
     return " ".join(out)
 
 
@@ -1127,14 +1319,20 @@ def answer(name, entry, rng):
     return a
 
 
+ARTICLE = {w: "a" for w in ("step", "batch", "router", "roofline", "ceiling", "format", "scale", "block", "profile", "token", "tokenizer", "head",
+                            "weight", "barrier", "cache line", "draft model", "dense model", "KV cache", "ledger", "calibration")}
+ARTICLE.update({"expert": "an", "output head": "an", "ridge": "the", "context": "the", "headroom": "the", "depth": "the", "intensity": "the",
+                "footprint": "the", "traffic": "the", "speed of light": "the"})
+
+
 def definition_qa(rng):
     word, text = rng.choice(GLOSSARY)
     plain = word if word in ("GB", "GiB", "TTFT", "TPOT", "KV cache") else word.lower()
-    q = rng.choice(["What does %s mean?", "What is meant by %s?", "Define %s.", "Please explain the word %s."]) % plain
-    a = rng.choice(["%s is %s." % (cap(plain), text), "By %s we mean %s." % (plain, text)])
-    if plain == "active weights":
-        a = "The active weights are %s." % text
-    return q, a
+    full = (ARTICLE[plain] + " " if plain in ARTICLE else "") + plain
+    verb = "are" if plain == "active weights" else "is"
+    q = rng.choice(["What does %s mean?", "What is meant by %s?", "Define %s.", "Please explain the word %s."]) % plain \
+        if rng.random() < 0.6 else cap("what %s %s?" % (verb, full))
+    return q, rng.choice(["%s %s %s." % (cap(full), verb, text), "%s %s." % ("They are" if verb == "are" else "It is", text)])
 
 
 def machine_qa(rng):
@@ -1180,11 +1378,21 @@ def turn(name, rng):
         q, a = machine_qa(rng)
     else:
         q, a = calc_qa(rng)
-    if rng.random() < 0.08:
+    return ask(q, rng), a
+
+
+def ask(q, rng):
+    """The same question as different people type it."""
+    if rng.random() < 0.12:
+        q = rng.choice(["Please tell me: ", "Quick question: ", "I have a question. ", "Hi, ", "Hello, ", "Okay, ", "And ", "So, ", "Sorry, ", "One more: ",
+                        "Now tell me, ", "Can you help me? "]) + (q if rng.random() < 0.5 else lower(q))
+    elif rng.random() < 0.12:
         q = lower(q)
-    if rng.random() < 0.1:
+    if rng.random() < 0.12:
         q = q.rstrip("?.!")
-    return q, a
+    elif rng.random() < 0.04:
+        q += rng.choice([" Please be short.", " Thanks.", " Please explain.", " I do not understand it."])
+    return q
 
 
 def dialogue(rng):
@@ -1207,9 +1415,12 @@ def long_answer(rng):
     subject = dict(kvcache="the KV cache", experts="mixtures of experts", roofline="the roofline model", units="units", caches="caches",
                    loading="loading a model", compute="compute rates", threads="threads", speculation="speculative decoding",
                    accounting="counting bytes", energy="energy", network="using two machines", benchmarks="benchmarks",
-                   bandwidth="memory bandwidth").get(name, name)
+                   bandwidth="memory bandwidth", gb10="GB10", minimax="MiniMax-M2", buying="buying a machine",
+                   advice="slow models", sampling="tokens and sampling").get(name, name)
     q = rng.choice(["Tell me about %s.", "Tell me more about %s.", "Write a paragraph about %s.", "What should I know about %s?",
-                    "Explain %s to me.", "Can you explain %s?"]) % subject
+                    "Explain %s to me.", "Can you explain %s?", "What about %s?", "Say something about %s.", "I want to understand %s.",
+                    "What do you know about %s?", "Please explain %s.", "Talk about %s.", "%s"]) % subject
+    q = ask(cap(q), rng)
     return "%s\n%s%s\n%s\n%s%s\n" % (USER, q, END, ASSISTANT, paragraph(name, rng, set(), True, True), END)
 
 
@@ -1253,14 +1464,14 @@ def machine_card(rng):
     return " ".join(out) + END
 
 
-KINDS = [(essay, 30), (from_the_middle, 16), (dialogue, 34), (long_answer, 8), (glossary, 3), (story, 6), (machine_card, 3)]
+KINDS = [(essay, 24), (from_the_middle, 12), (dialogue, 44), (long_answer, 12), (glossary, 2), (story, 4), (machine_card, 2)]
 
 
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--out", required=True)
     ap.add_argument("--seed", type=int, default=7)
-    ap.add_argument("--documents", type=int, default=6000)
+    ap.add_argument("--documents", type=int, default=6900)
     ap.add_argument("--heldout", type=float, default=0.03)
     a = ap.parse_args()
     rng = random.Random(a.seed)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the demo model: a small mixture of experts with the graph of MiniMax-M2. PyTorch, one CPU thread is enough.
 
-  train.py --data DIR --out DIR [--steps 2000] [--seed 1]
+  train.py --data DIR --out DIR [--steps 2200] [--seed 1]
 DIR holds train.txt, heldout.txt (make_corpus.py) and tokenizer.json (train_tokenizer.py).
 Writes OUT/model.npz (float32 tensors under their GGUF names), OUT/model.json (shape and history), at intervals and at the end.
 """
@@ -158,9 +158,9 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--data", required=True)
     ap.add_argument("--out", required=True)
-    ap.add_argument("--steps", type=int, default=2000)
+    ap.add_argument("--steps", type=int, default=2200)
     ap.add_argument("--seed", type=int, default=1)
-    ap.add_argument("--lr", type=float, default=3e-3)
+    ap.add_argument("--lr", type=float, default=4e-3)
     ap.add_argument("--batch", type=int, default=8)
     ap.add_argument("--length", type=int, default=256)
     ap.add_argument("--save-every", type=int, default=100)
@@ -190,7 +190,7 @@ def main():
 
     for step in range(1, a.steps + 1):
         f = step / a.steps
-        lr = a.lr * min(1.0, step / 60) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * f)))
+        lr = a.lr * min(1.0, step / 80) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * f)))
         for g in opt.param_groups:
             g["lr"] = lr
         b, t = (2, 4 * a.length) if step % 6 == 0 else (a.batch, a.length)     # every sixth step: long windows, fewer of them

@@ -60,15 +60,15 @@ def scale_and_min(x, w, levels):
     lo = np.minimum(x.min(-1, keepdims=True), 0)
     hi = x.max(-1, keepdims=True)
     sw, swx = w.sum(-1, keepdims=True), (w * x).sum(-1, keepdims=True)
-    best_err = np.full(lo.shape, np.inf, np.float32)
-    best_s, best_m = np.zeros_like(lo), np.zeros_like(lo)
+    best_s, best_m = np.zeros_like(lo), np.maximum(-swx / sw, 0)      # all values alike, below zero
+    best_err = (w * (x + best_m) ** 2).sum(-1, keepdims=True)
     for k in range(-10, 21):
         q = np.clip(np.rint((x - lo) * ((levels + 0.1 * k) * inverse(hi - lo))), 0, levels)
         sq, sqq, sxq = (w * q).sum(-1, keepdims=True), (w * q * q).sum(-1, keepdims=True), (w * x * q).sum(-1, keepdims=True)
         det = sw * sqq - sq * sq
         s = (sw * sxq - swx * sq) * inverse(det)
         m = (sq * sxq - sqq * swx) * inverse(det)
-        free = m >= 0                                            # otherwise the best allowed minimum is zero
+        free = (m >= 0) & (det > 1e-6 * sw * sqq)                # otherwise the best allowed minimum is zero
         s, m = np.where(free, s, sxq * inverse(sqq)), np.where(free, m, 0)
         s = np.maximum(s, 0)
         q = np.clip(np.rint((x + m) * inverse(s)), 0, levels)
