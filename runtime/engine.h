@@ -33,6 +33,7 @@ class LoadedModel {
   const std::byte* data(const TensorSpec& tensor) const;   // packed values, in the mapping
   const GgufValue* metadata(std::string_view key) const;
   std::int64_t file_bytes() const;
+  const std::vector<std::string>& notes() const;   // oddities that do no harm, for the user
   // Throws Error (Input) naming the first tensor whose format has no kernel.
   void require_kernels() const;
 

@@ -5,12 +5,33 @@
 // collapse. chunk counters: WorkQueue hands out [begin, end) ranges, first come first served.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace bandwall {
+
+// Ranges of [0, total), `chunk` long, first come first served.
+class WorkQueue {
+ public:
+  void reset(std::int64_t total, std::int64_t chunk) {
+    total_ = total;
+    chunk_ = std::max<std::int64_t>(1, chunk);
+    next_.store(0, std::memory_order_relaxed);
+  }
+  bool take(std::int64_t& begin, std::int64_t& end) {
+    begin = next_.fetch_add(chunk_, std::memory_order_relaxed);
+    end = std::min(total_, begin + chunk_);
+    return begin < total_;
+  }
+
+ private:
+  std::int64_t total_ = 0, chunk_ = 1;
+  alignas(64) std::atomic<std::int64_t> next_{0};
+};
 
 enum class Pinning { Off, On };
 
@@ -19,6 +40,8 @@ class ThreadPool {
   ThreadPool(int threads, Pinning pinning);
   ~ThreadPool();
   int size() const;
+  // The first exception of any thread is rethrown when all have ended; work that calls barrier()
+  // must not throw, the others would wait for ever.
   void run(const std::function<void(int thread, int threads)>& work);
   void barrier();               // inside run only
 
@@ -29,5 +52,8 @@ class ThreadPool {
 
 // Physical cores that this process may use (affinity mask respected), at least 1.
 int default_threads();
+
+// Logical CPUs of the affinity mask: one of each physical core first, then their siblings.
+std::vector<int> usable_cpus();
 
 }  // namespace bandwall

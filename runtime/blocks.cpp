@@ -1,0 +1,266 @@
+#include "runtime/blocks.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace bandwall {
+namespace {
+
+void project_qkv(Pass& p, const LayerWeights& w) {
+  Scratch& s = p.scratch;
+  const bool q8 = any_wants_q8(p, {&w.q, &w.k, &w.v});
+  const ActivationRows x = s.normed.view(0, p.n, q8);
+  const Product products[3] = {{&w.q, 0, x, nullptr, p.n, s.q.get(), w.q.rows},
+                               {&w.k, 0, x, nullptr, p.n, s.k.get(), w.k.rows},
+                               {&w.v, 0, x, nullptr, p.n, s.v.get(), w.v.rows}};
+  const std::int64_t rows = w.q.rows + w.k.rows + w.v.rows;
+  for_pieces(p, {w.q.rows, w.k.rows, w.v.rows}, piece_rows(p, rows, w.q.row_bytes, p.n),
+             [&](std::int64_t i, std::int64_t b, std::int64_t e) { multiply(p, products[i], b, e); });
+  for (const Product& product : products) {
+    meter_product(p, product);
+    p.meter.floats(p.n * product.matrix->rows);
+  }
+  p.meter.floats(p.n * s.normed.cols);
+}
+
+void norm_heads(Pass& p, float* row, std::int64_t width, std::int64_t dim, const Vector& weight) {
+  if (weight.data == nullptr) return;
+  const auto eps = static_cast<float>(p.hyper.rms_eps);
+  // A weight as wide as the row norms all heads together, one as wide as a head each head alone.
+  const std::int64_t span = p.hyper.qk_norm == QkNorm::WholeWidth ? width : dim;
+  for (std::int64_t at = 0; at < width; at += span) {
+    p.kernels.rms_norm(row + at, weight.data, eps, span, row + at);
+  }
+}
+
+void store_cell(const Pass& p, const float* values, std::int64_t dim, std::string_view type,
+                std::byte* cell) {
+  if (type == "f16") p.kernels.f32_to_f16(values, dim, reinterpret_cast<std::uint16_t*>(cell));
+  else std::memcpy(cell, values, static_cast<std::size_t>(dim) * sizeof(float));
+}
+
+void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
+  const Hyper& h = p.hyper;
+  Scratch& s = p.scratch;
+  for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* q = s.q.get() + i * h.q_width();
+      float* k = s.k.get() + i * h.k_width();
+      const float* v = s.v.get() + i * h.v_width();
+      const float* angles = s.angles.get() + i * p.rope.dims();
+      norm_heads(p, q, h.q_width(), h.head_dim_k, w.q_norm);
+      norm_heads(p, k, h.k_width(), h.head_dim_k, w.k_norm);
+      for (std::int64_t j = 0; j < h.heads; ++j) p.rope.rotate(angles, q + j * h.head_dim_k);
+      const std::int64_t cell = p.past + i;
+      for (std::int64_t j = 0; j < h.kv_heads; ++j) {
+        p.rope.rotate(angles, k + j * h.head_dim_k);
+        store_cell(p, k + j * h.head_dim_k, h.head_dim_k, p.cache.k_type(),
+                   p.cache.k(layer, j) + cell * p.cache.k_stride());
+        store_cell(p, v + j * h.head_dim_v, h.head_dim_v, p.cache.v_type(),
+                   p.cache.v(layer, j) + cell * p.cache.v_stride());
+      }
+    }
+  });
+  for (const auto& [norm, width] : {std::pair{&w.q_norm, h.q_width()}, {&w.k_norm, h.k_width()}}) {
+    if (norm->data == nullptr) continue;
+    p.meter.weights(norm->size * 4);
+    p.meter.flops(4 * p.n * width);
+  }
+  p.meter.flops(3 * p.n * (h.heads + h.kv_heads) * p.rope.dims());
+  p.meter.floats(p.n * (2 * h.q_width() + h.k_width() + h.v_width()));
+  p.meter.kv_written(p.n * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
+}
+
+AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t head,
+                             const LayerWeights& w, std::int64_t from, std::int64_t n) {
+  const Hyper& h = p.hyper;
+  const std::int64_t group = h.heads / h.kv_heads;
+  AttentionArgs a;
+  a.k_type = p.cache.k_type();
+  a.v_type = p.cache.v_type();
+  a.k = p.cache.k(layer, head);
+  a.v = p.cache.v(layer, head);
+  a.k_stride = p.cache.k_stride();
+  a.v_stride = p.cache.v_stride();
+  a.head_dim_k = h.head_dim_k;
+  a.head_dim_v = h.head_dim_v;
+  a.group = group;
+  a.n = n;
+  a.q = p.scratch.q.get() + (from * h.heads + head * group) * h.head_dim_k;
+  a.q_stride = h.q_width();
+  a.first = p.scratch.first.data() + from;
+  a.last = p.scratch.last.data() + from;
+  a.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(h.head_dim_k)));
+  a.sinks = w.sinks.data == nullptr ? nullptr : w.sinks.data + head * group;
+  a.out_stride = h.heads * h.head_dim_v;
+  a.out = p.scratch.attended.f32.get() + (from * h.heads + head * group) * h.head_dim_v;
+  return a;
+}
+
+// Few queries: the cells of each head are split into parts, so that every thread has work.
+constexpr std::int64_t kSplitQueries = 4, kPartCells = 512, kMostParts = 64, kTile = 64;
+// Many queries: blocks of them, each over all its cells.
+constexpr std::int64_t kQueryBlock = 32;
+
+void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w, std::int64_t begin,
+                        std::int64_t part_cells, std::int64_t parts) {
+  const Hyper& h = p.hyper;
+  const std::int64_t group = h.heads / h.kv_heads, rows = p.n * group;
+  const std::int64_t outs = rows * h.head_dim_v, states = rows * 2;
+  Scratch& s = p.scratch;
+  s.parts.resize(h.kv_heads * parts * outs);
+  s.part_states.resize(h.kv_heads * parts * states);
+  for_range(p, h.kv_heads * parts, 1, [&](std::int64_t from, std::int64_t to) {
+    for (std::int64_t task = from; task < to; ++task) {
+      const std::int64_t part = task % parts;
+      AttentionArgs a = attention_args(p, layer, task / parts, w, 0, p.n);
+      a.part_begin = begin + part * part_cells;
+      a.part_end = a.part_begin + part_cells;
+      a.out = s.parts.get() + task * outs;
+      a.out_stride = group * h.head_dim_v;
+      a.partial = s.part_states.get() + task * states;
+      p.kernels.attention(a);
+    }
+  });
+  std::vector<const float*> out_of(static_cast<std::size_t>(parts)), state_of(out_of.size());
+  for (std::int64_t head = 0; head < h.kv_heads; ++head) {
+    for (std::int64_t part = 0; part < parts; ++part) {
+      out_of[static_cast<std::size_t>(part)] = s.parts.get() + (head * parts + part) * outs;
+      state_of[static_cast<std::size_t>(part)] = s.part_states.get() + (head * parts + part) * states;
+    }
+    const AttentionArgs a = attention_args(p, layer, head, w, 0, p.n);
+    merge_attention_parts(out_of.data(), state_of.data(), static_cast<int>(parts), p.n, group,
+                          h.head_dim_v, a.sinks, a.out, a.out_stride);
+  }
+}
+
+void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
+  const Hyper& h = p.hyper;
+  Scratch& s = p.scratch;
+  std::int64_t pairs = 0;
+  for (std::int64_t i = 0; i < p.n; ++i) {
+    const std::int64_t end = p.past + i + 1;
+    s.first[static_cast<std::size_t>(i)] = h.slides(layer) ? std::max<std::int64_t>(0, end - h.window) : 0;
+    s.last[static_cast<std::size_t>(i)] = end;
+    pairs += end - s.first[static_cast<std::size_t>(i)];
+  }
+  const std::int64_t low = s.first.front(), high = p.past + p.n;
+  if (p.n <= kSplitQueries) {
+    const std::int64_t begin = low / kTile * kTile;
+    const std::int64_t even = ((high - begin) / kMostParts + kTile) / kTile * kTile;
+    const std::int64_t part_cells = std::max(kPartCells, even);
+    attention_in_parts(p, layer, w, begin, part_cells, (high - begin + part_cells - 1) / part_cells);
+  } else {
+    const std::int64_t blocks = (p.n + kQueryBlock - 1) / kQueryBlock;
+    for_range(p, h.kv_heads * blocks, 1, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t task = from; task < to; ++task) {
+        // Late blocks see most cells; they go first.
+        const std::int64_t at = (blocks - 1 - task / h.kv_heads) * kQueryBlock;
+        p.kernels.attention(attention_args(p, layer, task % h.kv_heads, w, at,
+                                           std::min(kQueryBlock, p.n - at)));
+      }
+    });
+  }
+  const std::int64_t out = h.heads * h.head_dim_v;
+  p.meter.kv_read((high - low) * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
+  p.meter.weights(w.sinks.size * 4);
+  p.meter.floats(p.n * (h.q_width() + out));
+  p.meter.flops(2 * pairs * (h.q_width() + out));
+}
+
+// residual += W x, in one go per piece of rows.
+void add_product(Pass& p, const Matrix& m, Rows& x) {
+  Scratch& s = p.scratch;
+  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
+  const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
+  for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) {
+    multiply(p, product, b, e);
+    for (std::int64_t i = 0; i < p.n; ++i) {
+      p.kernels.add(s.residual.get() + i * m.rows + b, s.product.get() + i * m.rows + b, e - b);
+    }
+  });
+  meter_product(p, product);
+  p.meter.floats(2 * p.n * m.rows);
+}
+
+}  // namespace
+
+void embed(Pass& p, const std::int32_t* tokens) {
+  const Matrix& m = p.weights.embedding;
+  float* to = p.scratch.residual.get();
+  for_range(p, p.n, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      dequantize(m.format, m.data + tokens[i] * m.row_bytes, m.cols, to + i * m.cols);
+    }
+  });
+  p.meter.weights(p.n * m.row_bytes);
+  p.meter.floats(p.n * m.cols);
+  p.meter.close(OpKind::Embedding, -1);
+}
+
+void attend(Pass& p, std::int64_t layer) {
+  Scratch& s = p.scratch;
+  const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
+  norm_rows(p, s.residual.get(), p.n, w.attn_norm, any_wants_q8(p, {&w.q, &w.k, &w.v}), s.normed);
+  p.meter.close(OpKind::AttnNorm, layer);
+  project_qkv(p, w);
+  p.meter.close(OpKind::QkvProj, layer);
+  rotate_and_store(p, layer, w);
+  p.meter.close(OpKind::RopeKv, layer);
+  attention(p, layer, w);
+  p.meter.close(OpKind::Attention, layer);
+  if (wants_q8(p.kernels, w.o.format, w.o.cols)) {
+    for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) quantize_piece(p, s.attended, i, 0, s.attended.cols);
+    });
+  }
+  add_product(p, w.o, s.attended);
+  p.meter.floats(p.n * s.attended.cols);
+  p.meter.close(OpKind::AttnOut, layer);
+}
+
+void feed_forward(Pass& p, std::int64_t layer) {
+  Scratch& s = p.scratch;
+  const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
+  const bool q8 = any_wants_q8(p, {&w.gate, &w.up});
+  norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
+  p.meter.close(OpKind::FfnNorm, layer);
+  const bool inner_q8 = wants_q8(p.kernels, w.down.format, w.down.cols);
+  const ActivationRows x = s.normed.view(0, p.n, q8);
+  const std::int64_t f = w.gate.rows;
+  const Product gate{&w.gate, 0, x, nullptr, p.n, s.inner.f32.get(), f};
+  const Product up{&w.up, 0, x, nullptr, p.n, s.up.get(), f};
+  for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) {
+    multiply(p, gate, b, e);
+    multiply(p, up, b, e);
+    for (std::int64_t i = 0; i < p.n; ++i) {
+      float* inner = s.inner.f32.get() + i * f + b;
+      p.kernels.silu_mul(inner, s.up.get() + i * f + b, e - b, inner);
+      if (inner_q8) quantize_piece(p, s.inner, i, b, e);
+    }
+  });
+  meter_product(p, gate);
+  meter_product(p, up);
+  add_product(p, w.down, s.inner);
+  p.meter.floats(p.n * (s.normed.cols + 3 * f));
+  p.meter.close(OpKind::DenseFfn, layer);
+}
+
+void head(Pass& p, std::int64_t rows, float* logits) {
+  Scratch& s = p.scratch;
+  const Matrix& m = p.weights.head;
+  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
+  norm_rows(p, s.residual.get() + (p.n - rows) * s.normed.cols, rows, p.weights.output_norm, q8,
+            s.normed);
+  p.meter.close(OpKind::OutputNorm, -1);
+  const Product product{&m, 0, s.normed.view(0, rows, q8), nullptr, rows, logits, m.rows};
+  for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, rows),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) { multiply(p, product, b, e); });
+  meter_product(p, product);
+  p.meter.floats(rows * (m.cols + m.rows));
+  p.meter.close(OpKind::Head, -1);
+}
+
+}  // namespace bandwall

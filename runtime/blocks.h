@@ -1,0 +1,16 @@
+// The ops of a transformer block and the ops around the blocks, each over one micro-batch. Each
+// adds its result to the residual rows and books time and traffic under its OpKind.
+#pragma once
+
+#include "runtime/pass.h"
+
+namespace bandwall {
+
+void embed(Pass& p, const std::int32_t* tokens);
+void attend(Pass& p, std::int64_t layer);          // norm, q k v, rotation and cache, attention, output
+void feed_forward(Pass& p, std::int64_t layer);    // norm, dense matrices
+void route_to_experts(Pass& p, std::int64_t layer);  // norm, router, experts (moe.cpp)
+// Logits of the last `rows` rows of the micro-batch.
+void head(Pass& p, std::int64_t rows, float* logits);
+
+}  // namespace bandwall

@@ -1,0 +1,117 @@
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <unordered_map>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "hwmodel/error.h"
+#include "runtime/engine.h"
+#include "runtime/mapped_file.h"
+#include "workload/gguf.h"
+
+namespace bandwall {
+namespace {
+
+constexpr std::size_t kAlignment = 32;
+
+// All parts of a split model in order, the file itself when its name is no split name.
+std::vector<std::string> parts_of(const std::string& path) {
+  const auto split = parse_split_name(path);
+  if (!split || split->count == 1) return {path};
+  std::vector<std::string> parts, missing;
+  for (int i = 1; i <= split->count; ++i) {
+    parts.push_back(split_file_name(split->prefix, i, split->count));
+    std::error_code ignored;
+    if (!std::filesystem::exists(parts.back(), ignored)) missing.push_back(parts.back());
+  }
+  if (missing.empty()) return parts;
+  constexpr std::size_t kNamed = 8;
+  const std::size_t more = missing.size() > kNamed ? missing.size() - kNamed : 0;
+  missing.resize(missing.size() - more);
+  throw Error::input(path, fmt::format("this is part {} of {}; missing: {}{}; put all parts into one "
+                                       "folder", split->number, split->count,
+                                       fmt::join(missing, ", "),
+                                       more > 0 ? fmt::format(" and {} more", more) : ""));
+}
+
+}  // namespace
+
+struct LoadedModel::Impl {
+  std::vector<MappedFile> maps;
+  std::unique_ptr<std::byte[]> storage;   // an aligned copy of unaligned memory
+  std::vector<GgufFile> files;
+  std::vector<std::string> notes;
+  ModelSpec spec;
+  std::unordered_map<std::string_view, const std::byte*> data;
+
+  void add(std::span<const std::byte> bytes, const std::string& name) {
+    files.push_back(parse_gguf(bytes, name));
+    const GgufFile& file = files.back();
+    for (const GgufTensor& t : file.tensors) data.emplace(t.name, bytes.data() + t.offset);
+    if (!file.size_matches()) {
+      notes.push_back(fmt::format("{}: {} bytes after the last tensor are not used; the file should "
+                                  "have {}", name, file.file_bytes - file.computed_bytes,
+                                  file.computed_bytes));
+    }
+  }
+};
+
+LoadedModel::LoadedModel() : impl_(std::make_unique<Impl>()) {}
+LoadedModel::LoadedModel(LoadedModel&&) noexcept = default;
+LoadedModel::~LoadedModel() = default;
+
+LoadedModel LoadedModel::open(const std::string& path) {
+  LoadedModel model;
+  Impl& m = *model.impl_;
+  for (const std::string& part : parts_of(path)) {
+    m.maps.push_back(MappedFile::open(part));
+    m.add(m.maps.back().bytes(), part);
+  }
+  m.spec = model_from_gguf(m.files);
+  return model;
+}
+
+LoadedModel LoadedModel::from_memory(std::span<const std::byte> bytes, std::string name) {
+  LoadedModel model;
+  Impl& m = *model.impl_;
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  if (address % kAlignment != 0) {
+    m.storage.reset(new std::byte[bytes.size() + kAlignment]);
+    const auto base = reinterpret_cast<std::uintptr_t>(m.storage.get());
+    std::byte* at = m.storage.get() + (kAlignment - base % kAlignment) % kAlignment;
+    std::memcpy(at, bytes.data(), bytes.size());
+    bytes = {at, bytes.size()};
+  }
+  m.add(bytes, name);
+  m.spec = model_from_gguf(m.files);
+  return model;
+}
+
+const ModelSpec& LoadedModel::spec() const { return impl_->spec; }
+std::span<const GgufFile> LoadedModel::files() const { return impl_->files; }
+const std::vector<std::string>& LoadedModel::notes() const { return impl_->notes; }
+std::int64_t LoadedModel::file_bytes() const { return impl_->spec.file_bytes; }
+
+const std::byte* LoadedModel::data(const TensorSpec& tensor) const {
+  const auto it = impl_->data.find(tensor.name);
+  BANDWALL_CHECK(it != impl_->data.end());
+  return it->second;
+}
+
+const GgufValue* LoadedModel::metadata(std::string_view key) const {
+  return impl_->files.front().find(key);
+}
+
+void LoadedModel::require_kernels() const {
+  for (const TensorSpec& t : impl_->spec.tensors) {
+    if (t.role == Role::Other || has_kernels(t.format)) continue;
+    throw Error::input(impl_->files.front().file_name,
+                       fmt::format("tensor {}: format {} can be counted but not run; use a file "
+                                   "quantized to formats with kernels, such as Q4_K_M", t.name,
+                                   name(t.format)));
+  }
+}
+
+}  // namespace bandwall

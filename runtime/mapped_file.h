@@ -1,0 +1,32 @@
+// A file mapped read-only into memory: nothing is copied, pages come when touched.
+//   MappedFile f = MappedFile::open("model.gguf");  parse_gguf(f.bytes(), f.path());
+// Throws Error (Input) naming the file and the cause: missing, unreadable, a directory, empty.
+// The file must not shrink while it is mapped.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace bandwall {
+
+class MappedFile {
+ public:
+  static MappedFile open(const std::string& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+  // Asks the kernel to read ahead; returns at once.
+  void will_need() const;
+
+ private:
+  MappedFile() = default;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::string path_;
+};
+
+}  // namespace bandwall

@@ -1,0 +1,134 @@
+#include "runtime/pass.h"
+
+#include "hwmodel/error.h"
+
+namespace bandwall {
+
+void Rows::resize(std::int64_t rows, std::int64_t width) {
+  cols = width;
+  f32.resize(rows * width);
+  q8.resize(rows * width);
+  scale.resize(rows * (width / 32 + 1));
+  sums16.resize(rows * (width / 16 + 1));
+}
+
+ActivationRows Rows::view(std::int64_t from, std::int64_t n, bool quantized) const {
+  ActivationRows x;
+  x.n = n;
+  x.cols = cols;
+  x.f32 = f32.get() + from * cols;
+  if (quantized && cols % 32 == 0) {
+    x.q8 = q8.get() + from * cols;
+    x.scale = scale.get() + from * (cols / 32);
+    x.sums16 = sums16.get() + from * (cols / 16);
+  }
+  return x;
+}
+
+double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
+  const auto row = [](std::int64_t width) { return static_cast<double>(width) * 5.3; };
+  const auto plain = [](std::int64_t width) { return static_cast<double>(width) * 4.0; };
+  const double pairs = static_cast<double>(h.experts_used);
+  const double per_token =
+      row(h.hidden) + plain(2 * h.hidden + h.rope_dims) + plain(h.q_width() + h.k_width() + h.v_width()) +
+      row(h.heads * h.head_dim_v) + row(h.ffn) + plain(h.ffn) + plain(h.experts) +
+      pairs * (row(h.expert_ffn) + plain(h.expert_ffn) + plain(h.hidden));
+  return per_token * static_cast<double>(n_ubatch);
+}
+
+Scratch::Scratch(const Hyper& h, std::int64_t n) {
+  residual.resize(n * h.hidden);
+  product.resize(n * h.hidden);
+  angles.resize(n * h.rope_dims);
+  normed.resize(n, h.hidden);
+  attended.resize(n, h.heads * h.head_dim_v);
+  q.resize(n * h.q_width());
+  k.resize(n * h.k_width());
+  v.resize(n * h.v_width());
+  if (h.ffn > 0) {
+    inner.resize(n, h.ffn);
+    up.resize(n * h.ffn);
+  }
+  if (h.experts > 0) {
+    const std::int64_t pairs = n * h.experts_used;
+    expert_inner.resize(pairs, h.expert_ffn);
+    expert_up.resize(pairs * h.expert_ffn);
+    expert_out.resize(pairs * h.hidden);
+    scores.resize(n * h.experts);
+  }
+  first.resize(static_cast<std::size_t>(n));
+  last.resize(static_cast<std::size_t>(n));
+}
+
+std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row_bytes,
+                        std::int64_t used) {
+  constexpr std::int64_t kGranule = 32, kManyRows = 8;
+  const std::int64_t threads = p.pool.size();
+  std::int64_t rows = 0;
+  if (used <= kManyRows) {
+    const std::int64_t share = total_rows * row_bytes / (threads * 16);
+    rows = std::clamp<std::int64_t>(share, 16 << 10, 256 << 10) / std::max<std::int64_t>(1, row_bytes);
+  } else {
+    rows = std::min<std::int64_t>(total_rows / (threads * 8), 512);
+  }
+  return std::max<std::int64_t>(1, (rows + kGranule / 2) / kGranule) * kGranule;
+}
+
+void multiply(const Pass& p, const Product& product, std::int64_t begin, std::int64_t end) {
+  const Matrix& m = *product.matrix;
+  MatmulArgs a;
+  a.format = m.format;
+  a.w = m.at(product.expert);
+  a.row_bytes = m.row_bytes;
+  a.cols = m.cols;
+  a.row_begin = begin;
+  a.row_end = end;
+  a.x = product.x;
+  if (!wants_q8(p.kernels, m.format, m.cols)) a.x.q8 = nullptr;
+  a.x_rows = product.x_rows;
+  a.n_used = product.used;
+  a.y = product.y;
+  a.y_stride = product.stride;
+  p.kernels.matmul(a);
+  if (const float* bias = m.bias_at(product.expert)) {
+    for (std::int64_t i = 0; i < product.used; ++i) {
+      p.kernels.add(product.y + i * product.stride + begin, bias + begin, end - begin);
+    }
+  }
+}
+
+void meter_product(Pass& p, const Product& product) {
+  const Matrix& m = *product.matrix;
+  p.meter.weights(m.rows * m.row_bytes);
+  if (m.bias != nullptr) p.meter.weights(m.rows * 4);
+  p.meter.flops(2 * m.rows * m.cols * product.used);
+}
+
+bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices) {
+  return std::any_of(matrices.begin(), matrices.end(), [&](const Matrix* m) {
+    return m->data != nullptr && wants_q8(p.kernels, m->format, m->cols);
+  });
+}
+
+void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
+                    std::int64_t end) {
+  const std::int64_t at = row * rows.cols + begin;
+  p.kernels.quantize_rows(rows.f32.get() + at, 1, end - begin, rows.q8.get() + at,
+                          rows.scale.get() + at / 32, rows.sums16.get() + at / 16);
+}
+
+void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
+               Rows& to) {
+  const auto eps = static_cast<float>(p.hyper.rms_eps);
+  for_range(p, n, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      p.kernels.rms_norm(x + i * to.cols, weight.data, eps, to.cols, to.f32.get() + i * to.cols);
+      if (quantize) quantize_piece(p, to, i, 0, to.cols);
+    }
+  });
+  p.meter.weights(weight.size * 4);
+  p.meter.floats(2 * n * to.cols);
+  p.meter.flops(4 * n * to.cols);
+}
+
+}  // namespace bandwall

@@ -1,0 +1,150 @@
+// What the ops of one micro-batch share: weights, kernels, threads, buffers, meter.
+// Rows are activations of one position each. Buffers are as large as the longest micro-batch and
+// are touched only as far as it reaches.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "runtime/kernels/kernels.h"
+#include "runtime/kv_cache.h"
+#include "runtime/rope.h"
+#include "runtime/step_meter.h"
+#include "runtime/thread_pool.h"
+#include "runtime/weights.h"
+
+namespace bandwall {
+
+// 64-byte aligned memory that is not cleared.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::int64_t count) { resize(count); }
+  void resize(std::int64_t count) {
+    const auto bytes = (static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T) + 63)
+                       / 64 * 64;
+    data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+    if (data_ == nullptr) throw std::bad_alloc();
+  }
+  T* get() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { std::free(p); }
+  };
+  std::unique_ptr<T, Free> data_;
+};
+
+// Activation rows and their 8-bit form (ActivationRows in kernels.h).
+struct Rows {
+  std::int64_t cols = 0;
+  Buffer<float> f32;
+  Buffer<std::int8_t> q8;
+  Buffer<float> scale;
+  Buffer<std::int16_t> sums16;
+
+  void resize(std::int64_t rows, std::int64_t width);
+  // Rows [from, from + n); with the 8-bit form only when it was made.
+  ActivationRows view(std::int64_t from, std::int64_t n, bool quantized) const;
+};
+
+// Expert choice of one layer and micro-batch. Pairs (token, slot) are kept sorted by expert:
+// pair p of expert e lies in [offset[e], offset[e + 1]).
+struct Choice {
+  std::vector<std::int32_t> ids;       // n x used, falling score
+  std::vector<float> weights;          // n x used
+  std::vector<std::int32_t> tokens;    // token of each pair
+  std::vector<std::int32_t> pair_of;   // n x used -> pair
+  std::vector<std::int32_t> offset;    // experts + 1
+  std::vector<std::int32_t> active;    // experts with at least one pair
+};
+
+struct Scratch {
+  Scratch(const Hyper& hyper, std::int64_t n_ubatch);
+  static double size(const Hyper& hyper, std::int64_t n_ubatch);   // bytes, all touched
+
+  Buffer<float> residual, product, angles;
+  Rows normed, attended, inner, expert_inner;
+  Buffer<float> q, k, v, up, expert_up, expert_out, scores;
+  Buffer<float> parts, part_states;
+  std::vector<std::int64_t> first, last;
+  Choice choice;
+};
+
+struct Pass {
+  const Hyper& hyper;
+  const ModelWeights& weights;
+  const KernelTable& kernels;
+  ThreadPool& pool;
+  WorkQueue& queue;
+  KvCache& cache;
+  const Rope& rope;
+  Scratch& scratch;
+  StepMeter& meter;
+  std::int64_t n = 0, past = 0;
+};
+
+// Calls work(item, begin, end) for pieces of [0, sizes[item]) of every item, pieces handed out first
+// come first served; piece: length of one. Ends when all are done. One thread gets whole items.
+template <class Work>
+void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t piece, Work&& work) {
+  const auto items = static_cast<std::int64_t>(sizes.size());
+  if (p.pool.size() == 1) {
+    for (std::int64_t i = 0; i < items; ++i) work(i, 0, sizes[static_cast<std::size_t>(i)]);
+    return;
+  }
+  std::vector<std::int64_t> first(sizes.size() + 1, 0);
+  for (std::size_t i = 0; i < sizes.size(); ++i) first[i + 1] = first[i] + (sizes[i] + piece - 1) / piece;
+  p.queue.reset(first.back(), 1);
+  const auto run = [&](int, int) {
+    std::int64_t begin = 0, end = 0;
+    while (p.queue.take(begin, end)) {
+      const auto after = std::upper_bound(first.begin(), first.end(), begin);
+      const auto item = static_cast<std::int64_t>(after - first.begin()) - 1;
+      const std::int64_t from = (begin - first[static_cast<std::size_t>(item)]) * piece;
+      work(item, from, std::min(sizes[static_cast<std::size_t>(item)], from + piece));
+    }
+  };
+  p.pool.run(run);
+}
+
+// The same for one range; small ranges stay on the calling thread, where they take less time than
+// waking the others.
+template <class Work>
+void for_range(Pass& p, std::int64_t size, std::int64_t piece, Work&& work) {
+  if (size <= piece || p.pool.size() == 1) {
+    work(0, size);
+    return;
+  }
+  for_pieces(p, {size}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) { work(b, e); });
+}
+
+// Rows of weights per piece of work: few activation rows stream (pieces by bytes), many multiply
+// (large pieces, because activations are arranged once per piece). A multiple of 32.
+std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row_bytes,
+                        std::int64_t used);
+
+// One product of weights and rows; y gets one row of outputs per used row of x.
+struct Product {
+  const Matrix* matrix = nullptr;
+  std::int64_t expert = 0;
+  ActivationRows x;
+  const std::int32_t* x_rows = nullptr;
+  std::int64_t used = 0;
+  float* y = nullptr;
+  std::int64_t stride = 0;
+};
+
+void multiply(const Pass& p, const Product& product, std::int64_t begin, std::int64_t end);  // with bias
+void meter_product(Pass& p, const Product& product);
+bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices);
+
+void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize, Rows& to);
+void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin, std::int64_t end);
+
+}  // namespace bandwall

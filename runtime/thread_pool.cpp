@@ -1,0 +1,230 @@
+#include "runtime/thread_pool.h"
+
+#include <exception>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "hwmodel/error.h"
+
+namespace bandwall {
+namespace {
+
+void pause_cpu() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+// Pauses before sleeping: about 30 us, longer than most ops and shorter than what a sleeping
+// thread of a busy host loses.
+constexpr int kSpins = 1000;
+
+// A counter to wait on: spins briefly, then sleeps in the kernel until somebody advances it.
+class Event {
+ public:
+  std::uint32_t value() const { return value_.load(std::memory_order_acquire); }
+
+  void advance() {
+    value_.fetch_add(1, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+      syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, 0x7fffffff, nullptr, nullptr, 0);
+    }
+  }
+
+  void wait_while(std::uint32_t old, int spins) {
+    for (int i = 0; i < spins; ++i) {
+      if (value() != old) return;
+      pause_cpu();
+    }
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    while (value_.load(std::memory_order_seq_cst) == old) {
+      // Returns at once when the value has changed meanwhile.
+      syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+    }
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+
+ private:
+  alignas(64) std::atomic<std::uint32_t> value_{0};
+  std::atomic<int> sleepers_{0};
+};
+
+std::string topology(int cpu, const char* file) {
+  std::ifstream in(fmt::format("/sys/devices/system/cpu/cpu{}/topology/{}", cpu, file));
+  std::string text;
+  std::getline(in, text);
+  return text;
+}
+
+// The processors of the affinity mask; empty when the system does not say.
+std::vector<int> allowed_cpus() {
+  std::vector<int> cpus;
+  for (int size = 1024; size <= 1 << 18; size *= 2) {
+    cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(size));
+    if (set == nullptr) return cpus;
+    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(size));
+    CPU_ZERO_S(bytes, set);
+    if (sched_getaffinity(0, bytes, set) == 0) {
+      for (int i = 0; i < size; ++i) {
+        if (CPU_ISSET_S(static_cast<std::size_t>(i), bytes, set)) cpus.push_back(i);
+      }
+      CPU_FREE(set);
+      return cpus;
+    }
+    CPU_FREE(set);
+  }
+  return cpus;
+}
+
+void pin_to(const std::vector<int>& cpus) {
+  int most = 0;
+  for (const int cpu : cpus) most = std::max(most, cpu);
+  const auto count = static_cast<std::size_t>(most) + 1;
+  cpu_set_t* set = CPU_ALLOC(count);
+  if (set == nullptr) return;
+  const std::size_t bytes = CPU_ALLOC_SIZE(count);
+  CPU_ZERO_S(bytes, set);
+  for (const int cpu : cpus) CPU_SET_S(static_cast<std::size_t>(cpu), bytes, set);
+  sched_setaffinity(0, bytes, set);  // best effort: a refusal costs speed, not results
+  CPU_FREE(set);
+}
+
+struct CpuOrder {
+  std::vector<int> cpus;
+  int cores = 0;
+};
+
+CpuOrder order_cpus() {
+  CpuOrder order;
+  std::vector<int> siblings;
+  std::set<std::string> seen;
+  for (const int cpu : allowed_cpus()) {
+    const std::string core = topology(cpu, "core_id");
+    const std::string key = topology(cpu, "physical_package_id") + "/" + core;
+    const bool first = core.empty() || seen.insert(key).second;
+    (first ? order.cpus : siblings).push_back(cpu);
+  }
+  order.cores = static_cast<int>(order.cpus.size());
+  order.cpus.insert(order.cpus.end(), siblings.begin(), siblings.end());
+  return order;
+}
+
+}  // namespace
+
+std::vector<int> usable_cpus() { return order_cpus().cpus; }
+
+int default_threads() { return std::max(1, order_cpus().cores); }
+
+struct ThreadPool::Impl {
+  int threads = 1;
+  int spins = kSpins;
+  std::vector<std::thread> workers;
+  std::vector<int> cpus;               // one per thread; empty = not pinned
+  std::vector<int> callers_cpus;       // the caller's mask before, to give back
+  const std::function<void(int, int)>* work = nullptr;
+  bool stop = false;
+  Event start, finish, meeting;
+  alignas(64) std::atomic<int> running{0};
+  alignas(64) std::atomic<int> arrived{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+
+  void call(int thread) {
+    try {
+      (*work)(thread, threads);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  }
+
+  void serve(int thread) {
+    if (!cpus.empty()) pin_to({cpus[static_cast<std::size_t>(thread)]});
+    for (std::uint32_t seen = 0;; ++seen) {
+      start.wait_while(seen, spins);
+      if (stop) return;
+      call(thread);
+      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) finish.advance();
+    }
+  }
+
+  void shut_down() {
+    stop = true;
+    start.advance();
+    for (std::thread& worker : workers) worker.join();
+    if (!callers_cpus.empty()) pin_to(callers_cpus);
+  }
+};
+
+ThreadPool::ThreadPool(int threads, Pinning pinning) : impl_(std::make_unique<Impl>()) {
+  BANDWALL_CHECK(threads >= 1);
+  impl_->threads = threads;
+  const std::vector<int> cpus = usable_cpus();
+  // More threads than processors: spinning would steal time from the threads that work.
+  if (static_cast<std::size_t>(threads) > cpus.size()) {
+    impl_->spins = 0;
+  } else if (pinning == Pinning::On && threads > 1) {
+    impl_->cpus.assign(cpus.begin(), cpus.begin() + threads);
+    impl_->callers_cpus = cpus;
+  }
+  try {
+    for (int i = 1; i < threads; ++i) {
+      impl_->workers.emplace_back([impl = impl_.get(), i] { impl->serve(i); });
+    }
+  } catch (const std::system_error& e) {
+    impl_->callers_cpus.clear();
+    impl_->shut_down();
+    throw Error::input("threads", fmt::format("{} threads cannot be started ({}); ask for fewer",
+                                              threads, e.what()));
+  }
+  if (!impl_->cpus.empty()) pin_to({impl_->cpus[0]});
+}
+
+ThreadPool::~ThreadPool() { impl_->shut_down(); }
+
+int ThreadPool::size() const { return impl_->threads; }
+
+void ThreadPool::run(const std::function<void(int thread, int threads)>& work) {
+  Impl& p = *impl_;
+  if (p.threads == 1) {
+    work(0, 1);
+    return;
+  }
+  const std::uint32_t before = p.finish.value();
+  p.work = &work;
+  p.running.store(p.threads - 1, std::memory_order_relaxed);
+  p.start.advance();
+  p.call(0);
+  p.finish.wait_while(before, p.spins);
+  if (p.failure) {
+    const std::exception_ptr failure = std::exchange(p.failure, nullptr);
+    std::rethrow_exception(failure);
+  }
+}
+
+void ThreadPool::barrier() {
+  Impl& p = *impl_;
+  if (p.threads == 1) return;
+  const std::uint32_t before = p.meeting.value();
+  if (p.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == p.threads) {
+    p.arrived.store(0, std::memory_order_relaxed);
+    p.meeting.advance();
+  } else {
+    p.meeting.wait_while(before, p.spins);
+  }
+}
+
+}  // namespace bandwall

@@ -1,0 +1,79 @@
+#include "runtime/weights.h"
+
+#include "hwmodel/error.h"
+
+namespace bandwall {
+namespace {
+
+Matrix* matrix_slot(Role role, LayerWeights& w) {
+  switch (role) {
+    case Role::AttnQ: return &w.q;
+    case Role::AttnK: return &w.k;
+    case Role::AttnV: return &w.v;
+    case Role::AttnOut: return &w.o;
+    case Role::Router: return &w.router;
+    case Role::ExpertGate: return &w.expert_gate;
+    case Role::ExpertUp: return &w.expert_up;
+    case Role::ExpertDown: return &w.expert_down;
+    case Role::DenseGate: return &w.gate;
+    case Role::DenseUp: return &w.up;
+    case Role::DenseDown: return &w.down;
+    default: return nullptr;
+  }
+}
+
+Vector* vector_slot(Role role, LayerWeights& w) {
+  switch (role) {
+    case Role::AttnNorm: return &w.attn_norm;
+    case Role::AttnQNorm: return &w.q_norm;
+    case Role::AttnKNorm: return &w.k_norm;
+    case Role::AttnSinks: return &w.sinks;
+    case Role::FfnNorm: return &w.ffn_norm;
+    case Role::RouterBias: return &w.selection_bias;
+    default: return nullptr;
+  }
+}
+
+void set_matrix(const TensorSpec& t, const std::byte* data, Matrix& m) {
+  m.format = t.format;
+  m.data = data;
+  m.cols = t.dims[0];
+  m.rows = t.dims[1];
+  m.count = t.dims[2];
+  m.row_bytes = row_bytes(t.format, t.dims[0]);
+}
+
+Vector vector_of(const TensorSpec& t, const std::byte* data) {
+  BANDWALL_CHECK(t.format == Format::F32);
+  return {reinterpret_cast<const float*>(data), t.values()};
+}
+
+}  // namespace
+
+ModelWeights resolve_weights(const LoadedModel& model) {
+  const ModelSpec& spec = model.spec();
+  ModelWeights w;
+  w.layers.resize(static_cast<std::size_t>(spec.hyper.layers));
+  for (const TensorSpec& t : spec.tensors) {
+    if (t.role == Role::Other || t.layer >= spec.hyper.layers) continue;
+    const std::byte* data = model.data(t);
+    if (t.layer < 0) {
+      if (t.role == Role::TokenEmbedding) set_matrix(t, data, w.embedding);
+      if (t.role == Role::OutputHead) set_matrix(t, data, w.head);
+      if (t.role == Role::OutputNorm) w.output_norm = vector_of(t, data);
+      if (t.role == Role::RopeFactors) w.rope_factors = vector_of(t, data);
+      continue;
+    }
+    LayerWeights& layer = w.layers[static_cast<std::size_t>(t.layer)];
+    if (Vector* v = vector_slot(t.role, layer)) {
+      *v = vector_of(t, data);
+    } else if (Matrix* m = matrix_slot(t.role, layer)) {
+      if (t.is_bias) m->bias = vector_of(t, data).data;
+      else set_matrix(t, data, *m);
+    }
+  }
+  if (spec.hyper.tied_head) w.head = w.embedding;
+  return w;
+}
+
+}  // namespace bandwall

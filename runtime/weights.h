@@ -1,0 +1,42 @@
+// Where each part's weights lie in the mapping, resolved once from the tensors' roles.
+//   ModelWeights w = resolve_weights(model);   w.layers[3].q.data
+// A missing part has data == nullptr. Nothing is copied.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "runtime/engine.h"
+
+namespace bandwall {
+
+struct Vector {
+  const float* data = nullptr;
+  std::int64_t size = 0;
+};
+
+// rows x cols, or `count` such matrices one after the other (experts); bias: rows per matrix.
+struct Matrix {
+  Format format = Format::F32;
+  const std::byte* data = nullptr;
+  std::int64_t cols = 0, rows = 0, count = 1, row_bytes = 0;
+  const float* bias = nullptr;
+  const std::byte* at(std::int64_t expert) const { return data + expert * rows * row_bytes; }
+  const float* bias_at(std::int64_t e) const { return bias == nullptr ? nullptr : bias + e * rows; }
+};
+
+struct LayerWeights {
+  Vector attn_norm, q_norm, k_norm, sinks, ffn_norm, selection_bias;
+  Matrix q, k, v, o, router, expert_gate, expert_up, expert_down, gate, up, down;
+};
+
+struct ModelWeights {
+  Matrix embedding, head;
+  Vector output_norm, rope_factors;
+  std::vector<LayerWeights> layers;
+};
+
+ModelWeights resolve_weights(const LoadedModel& model);
+
+}  // namespace bandwall

@@ -1,0 +1,99 @@
+#include "runtime/thread_pool.h"
+
+#include <numeric>
+#include <stdexcept>
+
+#include <sched.h>
+
+#include <gtest/gtest.h>
+
+namespace bandwall {
+namespace {
+
+TEST(ThreadPool, EveryThreadRunsOncePerCall) {
+  for (const int threads : {1, 2, 3, 5}) {
+    ThreadPool pool(threads, Pinning::On);
+    EXPECT_EQ(pool.size(), threads);
+    std::vector<int> calls(static_cast<std::size_t>(threads));
+    for (int round = 0; round < 200; ++round) {
+      pool.run([&](int thread, int count) {
+        EXPECT_EQ(count, threads);
+        ++calls[static_cast<std::size_t>(thread)];
+      });
+    }
+    EXPECT_EQ(calls, std::vector<int>(static_cast<std::size_t>(threads), 200));
+  }
+}
+
+TEST(ThreadPool, BarrierSeparatesPhases) {
+  constexpr int kThreads = 4, kPhases = 300;
+  ThreadPool pool(kThreads, Pinning::Off);
+  std::atomic<int> arrived{0};
+  std::atomic<bool> wrong{false};
+  pool.run([&](int, int) {
+    for (int phase = 1; phase <= kPhases; ++phase) {
+      arrived.fetch_add(1);
+      pool.barrier();
+      if (arrived.load() < phase * kThreads) wrong = true;
+      pool.barrier();
+    }
+  });
+  EXPECT_FALSE(wrong);
+  EXPECT_EQ(arrived, kThreads * kPhases);
+}
+
+TEST(ThreadPool, WorkQueueHandsOutEveryIndexOnce) {
+  ThreadPool pool(3, Pinning::Off);
+  WorkQueue queue;
+  std::vector<int> taken(1001);
+  queue.reset(1001, 7);
+  pool.run([&](int, int) {
+    std::int64_t begin = 0, end = 0;
+    while (queue.take(begin, end)) {
+      for (std::int64_t i = begin; i < end; ++i) ++taken[static_cast<std::size_t>(i)];
+    }
+  });
+  EXPECT_EQ(taken, std::vector<int>(1001, 1));
+}
+
+TEST(ThreadPool, CarriesAnExceptionToTheCallerAndGoesOn) {
+  ThreadPool pool(3, Pinning::Off);
+  for (int who = 0; who < 3; ++who) {
+    EXPECT_THROW(pool.run([&](int thread, int) {
+      if (thread == who) throw std::runtime_error("x");
+    }), std::runtime_error);
+  }
+  std::atomic<int> calls{0};
+  pool.run([&](int, int) { ++calls; });
+  EXPECT_EQ(calls, 3);
+}
+
+TEST(ThreadPool, GivesTheCallersProcessorsBack) {
+  const std::vector<int> before = usable_cpus();
+  { ThreadPool pool(std::min(2, default_threads()), Pinning::On); }
+  EXPECT_EQ(usable_cpus(), before);
+}
+
+TEST(ThreadPool, SleepingWorkersWakeUp) {
+  ThreadPool pool(2, Pinning::On);
+  int sum = 0;
+  for (int i = 0; i < 5; ++i) {
+    struct timespec pause{0, 2'000'000};  // far beyond the spinning
+    nanosleep(&pause, nullptr);
+    pool.run([&](int thread, int) { if (thread == 1) ++sum; });
+  }
+  EXPECT_EQ(sum, 5);
+}
+
+TEST(ThreadPool, CpusAreDistinctAndNotMoreThanTheMask) {
+  const std::vector<int> cpus = usable_cpus();
+  EXPECT_GE(cpus.size(), static_cast<std::size_t>(default_threads()));
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    EXPECT_EQ(static_cast<int>(cpus.size()), CPU_COUNT(&set));
+  }
+}
+
+}  // namespace
+}  // namespace bandwall
