@@ -110,6 +110,7 @@ void unpack_half(const U& u, const Byte* w, std::int64_t row_bytes, int rows,
       u.load(w + r * row_bytes, v, scale, min);
     }
     store_row<U::kOrder>(v, q[r]);
+    if constexpr (U::kScaled) scale = _mm512_mul_ps(scale, u.lane_factor());
     _mm512_store_ps(s[r], scale);
     if constexpr (U::kGroup == 16 && U::kMin) _mm512_store_ps(c[r], min);
   }
@@ -204,7 +205,10 @@ void multiply_tile(const Tile& tile, int groups, std::int64_t at, std::int64_t n
 template <class U>
 void pack(const U& u, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std::int64_t k0,
           std::int64_t width) {
-  const __m512i offset = _mm512_set1_epi32(-u.offset());
+  __m512i offset = _mm512_set1_epi32(-u.offset(0));  // per group
+  if constexpr (U::kScaled) {
+    offset = _mm512_cvtps_epi32(_mm512_div_ps(_mm512_cvtepi32_ps(offset), u.lane_factor()));
+  }
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t row = a.x_rows == nullptr ? i0 + i : a.x_rows[i0 + i];
     for (std::int64_t k = 0; k < width; k += 256) {
@@ -323,7 +327,7 @@ void many_rows_matmul(const MatmulArgs& a) {
     case Format::Q6_K: return multiply<Q6K>(a);
     case Format::Q3_K: return multiply<Q3K>(a);
     case Format::Q2_K: return multiply<Q2K>(a);
-    default: many_rows(a, Slow{a.format}, slow_chunk_bytes(a.format));
+    default: many_rows(a, Slow{{}, a.format}, slow_chunk_bytes(a.format));
   }
 }
 

@@ -21,7 +21,7 @@ namespace {
 // weights adds to them.
 struct ActivationChunk {
   __m512i x[4], start[4];
-  __m512 scale, sum;
+  __m512 scale, sum, lane_scale[2];
 };
 
 struct ActivationPointers {
@@ -51,29 +51,6 @@ BANDWALL_INLINE void load_x(const std::int8_t* q, __m512i* x) {
   }
 }
 
-template <class U>
-BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, ActivationChunk& c) {
-  load_x<U::kOrder>(p.q, c.x);
-  const __m256 scale = _mm256_loadu_ps(p.scale);
-  const __m256i sums = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.sums));
-  const __m512i zero = _mm512_setzero_si512();
-  const __m512i offset = bytes(u.offset());
-  for (int j = 0; j < 4; ++j) {
-    c.start[j] = _mm512_sub_epi32(zero, _mm512_dpbusd_epi32(zero, offset, c.x[j]));
-  }
-  if constexpr (U::kGroup == 32) {
-    const __m256 sum32 = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
-    const __m256 product = _mm256_mul_ps(sum32, _mm256_xor_ps(scale, _mm256_set1_ps(-0.0f)));
-    c.scale = _mm512_insertf32x8(_mm512_castps256_ps512(scale), product, 1);
-  } else {
-    const __m512i twice =
-        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    c.scale = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(scale));
-    const __m512 sum16 = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(sums));
-    c.sum = _mm512_mul_ps(sum16, _mm512_xor_ps(c.scale, _mm512_set1_ps(-0.0f)));
-  }
-}
-
 // Lanes of the scales that belong to the 16 sums of w[j].
 template <class U>
 BANDWALL_INLINE __m512i scale_lanes(int j) {
@@ -97,24 +74,55 @@ BANDWALL_INLINE __m512i scale_lanes(int j) {
 }
 
 template <class U>
+BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, ActivationChunk& c) {
+  load_x<U::kOrder>(p.q, c.x);
+  const __m256 scale = _mm256_loadu_ps(p.scale);
+  const __m256i sums = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.sums));
+  const __m512i zero = _mm512_setzero_si512();
+  for (int j = 0; j < 4; ++j) {
+    const __m512i sum = _mm512_dpbusd_epi32(zero, bytes(u.offset(j)), c.x[j]);
+    c.start[j] = _mm512_sub_epi32(zero, sum);
+  }
+  if constexpr (U::kGroup == 32) {
+    const __m256 sum32 = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+    const __m256 product = _mm256_mul_ps(sum32, _mm256_xor_ps(scale, _mm256_set1_ps(-0.0f)));
+    c.scale = _mm512_insertf32x8(_mm512_castps256_ps512(scale), product, 1);
+  } else {
+    const __m512i twice =
+        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    c.scale = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(scale));
+    const __m512 sum16 = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(sums));
+    c.sum = _mm512_mul_ps(sum16, _mm512_xor_ps(c.scale, _mm512_set1_ps(-0.0f)));
+  }
+  if constexpr (U::kScaled) c.scale = _mm512_mul_ps(c.scale, u.lane_factor());
+  if constexpr (U::kLaneScales) {
+    for (int h = 0; h < 2; ++h) {
+      c.lane_scale[h] = _mm512_permutexvar_ps(scale_lanes<U>(2 * h), c.scale);
+      c.start[h] = _mm512_add_epi32(c.start[2 * h], c.start[2 * h + 1]);
+    }
+  }
+}
+
+template <class U>
 BANDWALL_INLINE __m512 dot_chunk(const U& u, const Byte* block, const ActivationChunk& x,
                                  __m512 sum) {
   __m512i w[4];
+  if constexpr (U::kLaneScales) {
+    for (int h = 0; h < 2; ++h) {
+      const __m512 s = u.load_lanes(block + h * U::kBytes / 2, w);
+      const __m512i dot = _mm512_dpbusd_epi32(x.start[h], w[0], x.x[2 * h]);
+      const __m512 value = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(dot, w[1], x.x[2 * h + 1]));
+      sum = _mm512_fmadd_ps(value, _mm512_mul_ps(s, x.lane_scale[h]), sum);
+    }
+    return sum;
+  }
   __m512 s, c;
   u.load(block, w, s, c);
   const __m512 scale = _mm512_mul_ps(s, x.scale);
-  const auto add = [&](__m512i dot, int j) {
+  for (int j = 0; j < 4; ++j) {
     const __m512 lanes = _mm512_permutexvar_ps(scale_lanes<U>(j), scale);
+    const __m512i dot = _mm512_dpbusd_epi32(x.start[j], w[j], x.x[j]);
     sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), lanes, sum);
-  };
-  if constexpr (U::kOrder == Order::Nibbles) {
-    for (int j = 0; j < 4; j += 2) {
-      const __m512i start = _mm512_add_epi32(x.start[j], x.start[j + 1]);
-      const __m512i dot = _mm512_dpbusd_epi32(start, w[j], x.x[j]);
-      add(_mm512_dpbusd_epi32(dot, w[j + 1], x.x[j + 1]), j);
-    }
-  } else {
-    for (int j = 0; j < 4; ++j) add(_mm512_dpbusd_epi32(x.start[j], w[j], x.x[j]), j);
   }
   if constexpr (!U::kMin) return sum;
   if constexpr (U::kGroup == 32) return _mm512_mask_add_ps(sum, 0xff00, sum, scale);
@@ -232,7 +240,7 @@ void quant_matmul(const MatmulArgs& a) {
     case Format::Q6_K: return multiply<Q6K>(a);
     case Format::Q3_K: return multiply<Q3K>(a);
     case Format::Q2_K: return multiply<Q2K>(a);
-    default: few_rows(a, Slow{a.format}, slow_chunk_bytes(a.format));
+    default: few_rows(a, Slow{{}, a.format}, slow_chunk_bytes(a.format));
   }
 }
 

@@ -70,11 +70,23 @@ BANDWALL_INLINE __m512 eight_halves(const Byte* p, int stride) {
   return _mm512_cvtph_ps(_mm256_broadcastsi128_si256(v));
 }
 
-struct Q8_0 {
+// Keeps a value in its register: a folded second load of unaligned bytes costs more.
+BANDWALL_INLINE __m512i keep(__m512i v) {
+  __asm__("" : "+v"(v));
+  return v;
+}
+
+// What most formats have in common.
+struct Plain {
+  static constexpr bool kMin = false;        // scales come with minima
+  static constexpr bool kScaled = false;     // some w[j] are multiples: lane_factor() undoes it
+  static constexpr bool kLaneScales = false; // load_lanes() gives scales per lane of sums
+};
+
+struct Q8_0 : Plain {
   static constexpr int kBytes = 272, kGroup = 32;
-  static constexpr bool kMin = false;
   static constexpr Order kOrder = Order::Natural;
-  BANDWALL_INLINE int offset() { return 128; }
+  BANDWALL_INLINE int offset(int) { return 128; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     for (int j = 0; j < 4; ++j) {
       const Byte* at = b + 68 * j;
@@ -89,35 +101,75 @@ BANDWALL_INLINE void split_nibbles(__m512i v, __m512i& low, __m512i& high) {
   high = _mm512_and_si512(_mm512_srli_epi16(v, 4), bytes(15));
 }
 
-struct Q4_0 {
+// The 16 quant bytes of 4 blocks of `stride` bytes (17 or 18), from two overlapping loads; `first`
+// is the whole first load.
+template <int stride>
+BANDWALL_INLINE __m512i four_blocks(const Byte* b, __m512i& first) {
+  constexpr int skip = stride - 16, size = 4 * stride;
+  alignas(64) static constexpr auto table = [] {
+    struct { Byte at[64]; } t = {};
+    for (int i = 0; i < 64; ++i) {
+      const int from = stride * (i / 16) + skip + i % 16;
+      t.at[i] = static_cast<Byte>(i < 48 ? from : from - (size - 64) + 64);
+    }
+    return t;
+  }();
+  first = keep(_mm512_loadu_si512(b));
+  return _mm512_permutex2var_epi8(first, _mm512_load_si512(table.at),
+                                  _mm512_loadu_si512(b + size - 64));
+}
+
+struct Q4_0 : Plain {
   static constexpr int kBytes = 144, kGroup = 32;
-  static constexpr bool kMin = false;
   static constexpr Order kOrder = Order::Nibbles;
-  BANDWALL_INLINE int offset() { return 8; }
+  static constexpr bool kLaneScales = true;
+  BANDWALL_INLINE int offset(int) { return 8; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     split_nibbles(four_quarters(b + 2, 18), w[0], w[1]);
     split_nibbles(four_quarters(b + 74, 18), w[2], w[3]);
     s = eight_halves(b, 18);
   }
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+    const __m512i words = _mm512_castsi256_si512(
+        _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
+    __m512i first;
+    split_nibbles(four_blocks<18>(b, first), w[0], w[1]);
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(words, first)));
+  }
 };
 
-struct Mxfp4 {
+struct Mxfp4 : Plain {
   static constexpr int kBytes = 136, kGroup = 32;
-  static constexpr bool kMin = false;
   static constexpr Order kOrder = Order::Nibbles;
-  BANDWALL_INLINE int offset() { return 12; }
-  BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
+  static constexpr bool kLaneScales = true;
+  BANDWALL_INLINE int offset(int) { return 12; }
+  BANDWALL_INLINE __m512i values(__m512i nibbles) {
     const __m512i table = _mm512_broadcast_i32x4(
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    return _mm512_shuffle_epi8(table, nibbles);
+  }
+  // Scales are half of 2^(e - 127); the two subnormal results (below 1e-38) count as 0 here.
+  BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     split_nibbles(four_quarters(b + 1, 17), w[0], w[1]);
     split_nibbles(four_quarters(b + 69, 17), w[2], w[3]);
-    for (int j = 0; j < 4; ++j) w[j] = _mm512_shuffle_epi8(table, w[j]);
+    for (int j = 0; j < 4; ++j) w[j] = values(w[j]);
     std::uint64_t e = 0;
     for (int i = 0; i < 8; ++i) e |= static_cast<std::uint64_t>(b[17 * i]) << (8 * i);
-    // Half of 2^(e - 127); the two subnormal results (below 1e-38) count as 0 here.
     const __m128i less = _mm_subs_epu8(_mm_set1_epi64x(static_cast<long long>(e)),
                                        _mm_set1_epi8(1));
     s = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(less), 23));
+  }
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+    __m512i first;
+    split_nibbles(four_blocks<17>(b, first), w[0], w[1]);
+    w[0] = values(w[0]);
+    w[1] = values(w[1]);
+    const __m512i top = _mm512_setr_epi32(0, 0, 0, 0, 17 << 24, 17 << 24, 17 << 24, 17 << 24,
+                                          34 << 24, 34 << 24, 34 << 24, 34 << 24, 51 << 24,
+                                          51 << 24, 51 << 24, 51 << 24);
+    const __m512i e = _mm512_maskz_permutexvar_epi8(0x8888888888888888u, top, first);
+    const __m512i less = _mm512_subs_epu8(e, _mm512_set1_epi32(1 << 24));
+    return _mm512_castsi512_ps(_mm512_srli_epi32(less, 1));
   }
 };
 
@@ -141,14 +193,22 @@ BANDWALL_INLINE __m512 scales_6bit(const Byte* b) {
   return _mm512_mul_ps(integers, _mm512_cvtph_ps(d));
 }
 
-struct Q4K {
+struct Q4K : Plain {
   static constexpr int kBytes = 144, kGroup = 32;
-  static constexpr bool kMin = true;
+  static constexpr bool kMin = true, kScaled = true;
   static constexpr Order kOrder = Order::Pairs;
-  BANDWALL_INLINE int offset() { return 0; }
+  BANDWALL_INLINE int offset(int) { return 0; }
+  // High nibbles stay where they are, 16 times too large.
+  BANDWALL_INLINE __m512 lane_factor() {
+    const float h = 0.0625f;
+    return _mm512_setr_ps(1, h, 1, h, 1, h, 1, h, 1, 1, 1, 1, 1, 1, 1, 1);
+  }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
-    split_nibbles(_mm512_loadu_si512(b + 16), w[0], w[1]);
-    split_nibbles(_mm512_loadu_si512(b + 80), w[2], w[3]);
+    for (int h = 0; h < 2; ++h) {
+      const __m512i v = keep(_mm512_loadu_si512(b + 16 + 64 * h));
+      w[2 * h] = _mm512_and_si512(v, bytes(0x0f));
+      w[2 * h + 1] = _mm512_and_si512(v, bytes(0xf0));
+    }
     s = scales_6bit(b);
   }
 };
@@ -164,14 +224,14 @@ BANDWALL_INLINE __m512i blend_bits(__m512i mask, __m512i b, __m512i a) {
   return _mm512_ternarylogic_epi64(mask, b, a, 0xca);
 }
 
-struct Q5K {
+struct Q5K : Plain {
   static constexpr int kBytes = 176, kGroup = 32;
   static constexpr bool kMin = true;
   static constexpr Order kOrder = Order::Pairs;
-  BANDWALL_INLINE int offset() { return 0; }
+  BANDWALL_INLINE int offset(int) { return 0; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
-    split_nibbles(_mm512_loadu_si512(b + 48), w[0], w[1]);
-    split_nibbles(_mm512_loadu_si512(b + 112), w[2], w[3]);
+    split_nibbles(keep(_mm512_loadu_si512(b + 48)), w[0], w[1]);
+    split_nibbles(keep(_mm512_loadu_si512(b + 112)), w[2], w[3]);
     const __m512i fifth = two_halves(b + 16, b + 16);
     const __m512i bit = bytes(16);
     w[0] = blend_bits(bit, _mm512_sllv_epi16(fifth, counts(4, 2)), w[0]);
@@ -182,14 +242,13 @@ struct Q5K {
   }
 };
 
-struct Q6K {
+struct Q6K : Plain {
   static constexpr int kBytes = 210, kGroup = 16;
-  static constexpr bool kMin = false;
   static constexpr Order kOrder = Order::Natural;
-  BANDWALL_INLINE int offset() { return 32; }
+  BANDWALL_INLINE int offset(int) { return 32; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     for (int h = 0; h < 2; ++h) {
-      const __m512i low = _mm512_loadu_si512(b + 64 * h);
+      const __m512i low = keep(_mm512_loadu_si512(b + 64 * h));
       const __m512i high = two_halves(b + 128 + 32 * h, b + 128 + 32 * h);
       const __m512i bits = bytes(0x30);
       w[2 * h] = blend_bits(bytes(0x0f), low,
@@ -202,21 +261,31 @@ struct Q6K {
   }
 };
 
-struct Q3K {
+struct Q3K : Plain {
   static constexpr int kBytes = 110, kGroup = 16;
-  static constexpr bool kMin = false;
+  static constexpr bool kScaled = true;
   static constexpr Order kOrder = Order::Halves;
-  BANDWALL_INLINE int offset() { return 4; }
+  BANDWALL_INLINE int offset(int j) { return j == 0 ? 4 : j == 1 ? 16 : 64; }
+  BANDWALL_INLINE __m512 lane_factor() {
+    const float a = 0.25f, b = 0.0625f;
+    return _mm512_setr_ps(1, 1, a, a, b, b, b, b, 1, 1, a, a, b, b, b, b);
+  }
+  // The two low bits stay in place where the third fits above them: times 1, 4, 16, 16.
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
-    const __m512i low = _mm512_loadu_si512(b + 32);
-    const __m512i third = two_halves(b, b);
-    const __m512i bits = _mm512_srlv_epi16(third, counts(0, 4));
-    const __m512i two = bytes(3), seven = bytes(7);
-    w[0] = blend_bits(two, low, _mm512_slli_epi16(bits, 2));
-    w[1] = blend_bits(two, _mm512_srli_epi16(low, 2), _mm512_slli_epi16(bits, 1));
-    w[2] = blend_bits(two, _mm512_srli_epi16(low, 4), bits);
-    w[3] = blend_bits(two, _mm512_srli_epi16(low, 6), _mm512_srli_epi16(bits, 1));
-    for (int j = 0; j < 4; ++j) w[j] = _mm512_and_si512(w[j], seven);
+    const __m512i low = keep(_mm512_loadu_si512(b + 32));
+    const __m512i third = keep(two_halves(b, b));
+    const auto at = [&](int first, int second) {  // bit g of the mask to its place
+      const __m512i by = _mm512_inserti64x4(_mm512_set1_epi32(first), _mm256_set1_epi32(second), 1);
+      return _mm512_rolv_epi32(third, by);
+    };
+    const auto join = [](__m512i two, __m512i one, int shift) {
+      return _mm512_and_si512(blend_bits(bytes(3 << shift), two, one), bytes(7 << shift));
+    };
+    const __m512i middle = at(3, 31);
+    w[0] = join(low, at(2, 30), 0);
+    w[1] = join(low, middle, 2);
+    w[2] = join(low, at(4, 0), 4);
+    w[3] = join(_mm512_srli_epi16(low, 2), middle, 4);
     const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 94));
     const __m128i low_bits = _mm_and_si128(
         _mm_srlv_epi64(_mm_shuffle_epi8(v, _mm_setr_epi8(2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7,
@@ -233,18 +302,19 @@ struct Q3K {
   }
 };
 
-struct Q2K {
+struct Q2K : Plain {
   static constexpr int kBytes = 84, kGroup = 16;
-  static constexpr bool kMin = true;
+  static constexpr bool kMin = true, kScaled = true;
   static constexpr Order kOrder = Order::Halves;
-  BANDWALL_INLINE int offset() { return 0; }
+  BANDWALL_INLINE int offset(int) { return 0; }
+  BANDWALL_INLINE __m512 lane_factor() {
+    const float a = 0.25f, b = 0.0625f, c = 0.015625f;
+    return _mm512_setr_ps(1, 1, a, a, b, b, c, c, 1, 1, a, a, b, b, c, c);
+  }
+  // All bits stay in place: times 1, 4, 16, 64.
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512& c) {
-    const __m512i low = _mm512_loadu_si512(b + 16);
-    const __m512i two = bytes(3);
-    w[0] = _mm512_and_si512(low, two);
-    w[1] = _mm512_and_si512(_mm512_srli_epi16(low, 2), two);
-    w[2] = _mm512_and_si512(_mm512_srli_epi16(low, 4), two);
-    w[3] = _mm512_and_si512(_mm512_srli_epi16(low, 6), two);
+    const __m512i low = keep(_mm512_loadu_si512(b + 16));
+    for (int j = 0; j < 4; ++j) w[j] = _mm512_and_si512(low, bytes(3 << (2 * j)));
     const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
     const __m128i nibble = _mm_set1_epi8(15);
     const __m512i scales = _mm512_cvtepu8_epi32(_mm_and_si128(v, nibble));
@@ -255,12 +325,12 @@ struct Q2K {
 };
 
 // Any format of unpack(), through memory.
-struct Slow {
+struct Slow : Plain {
   static constexpr int kGroup = 16;
   static constexpr bool kMin = true;
   static constexpr Order kOrder = Order::Natural;
   Format format;
-  int offset() const { return quant_offset(format); }
+  int offset(int) const { return quant_offset(format); }
   void load(const Byte* b, __m512i* w, __m512& s, __m512& c) const {
     UnpackedChunk chunk;
     unpack(format, reinterpret_cast<const std::byte*>(b), kChunk, chunk);
