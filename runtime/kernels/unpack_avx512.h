@@ -78,13 +78,14 @@ BANDWALL_INLINE __m512i keep(__m512i v) {
 
 // What most formats have in common.
 struct Plain {
+  static constexpr int kRows = 4;            // rows of W at a time when x has few rows
   static constexpr bool kMin = false;        // scales come with minima
   static constexpr bool kScaled = false;     // some w[j] are multiples: lane_factor() undoes it
   static constexpr bool kLaneScales = false; // load_lanes() gives scales per lane of sums
 };
 
 struct Q8_0 : Plain {
-  static constexpr int kBytes = 272, kGroup = 32;
+  static constexpr int kBytes = 272, kGroup = 32, kRows = 1;
   static constexpr Order kOrder = Order::Natural;
   BANDWALL_INLINE int offset(int) { return 128; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
@@ -120,7 +121,7 @@ BANDWALL_INLINE __m512i four_blocks(const Byte* b, __m512i& first) {
 }
 
 struct Q4_0 : Plain {
-  static constexpr int kBytes = 144, kGroup = 32;
+  static constexpr int kBytes = 144, kGroup = 32, kRows = 2;
   static constexpr Order kOrder = Order::Nibbles;
   static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 8; }
@@ -139,7 +140,7 @@ struct Q4_0 : Plain {
 };
 
 struct Mxfp4 : Plain {
-  static constexpr int kBytes = 136, kGroup = 32;
+  static constexpr int kBytes = 136, kGroup = 32, kRows = 2;
   static constexpr Order kOrder = Order::Nibbles;
   static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 12; }
@@ -243,7 +244,7 @@ struct Q5K : Plain {
 };
 
 struct Q6K : Plain {
-  static constexpr int kBytes = 210, kGroup = 16;
+  static constexpr int kBytes = 210, kGroup = 16, kRows = 1;
   static constexpr Order kOrder = Order::Natural;
   BANDWALL_INLINE int offset(int) { return 32; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
