@@ -132,8 +132,8 @@ Machine several(int count, std::string_view single, std::string_view text) {
   Machine machine = load("machine", single, shipped_machines(), parse_machine);
   if (!machine.device_link) {
     throw Error::input(printable(text),
-                       fmt::format("{} names no device_link, so several of it cannot be joined; add "
-                                   "one to a file of your own",
+                       fmt::format("{} names no device_link, so several of it cannot be joined; "
+                                   "add one to a file of your own",
                                    machine.name));
   }
   if (machine.devices > 64 / count) {

@@ -49,12 +49,12 @@ class Reader {
   bool flag(std::string_view key, bool absent);
   template <class Q> Sourced<Q> figure(std::string_view key);    // Q: a Quantity or double
   template <class Q> std::optional<Sourced<Q>> optional_figure(std::string_view key);
-  template <class Q> Q quantity(std::string_view key);           // bare text; source() stands apart
-  Source source();                                               // keys source and note of this mapping
-  std::vector<std::string> texts(std::string_view key);          // sequence of texts; absent = empty
+  template <class Q> Q quantity(std::string_view key);           // bare text, source() apart
+  Source source();                    // keys source and note of this mapping
+  std::vector<std::string> texts(std::string_view key);      // sequence of texts; absent = empty
   Reader child(std::string_view key);                            // required mapping
   std::optional<Reader> optional_child(std::string_view key);
-  std::vector<Reader> children(std::string_view key);            // sequence of mappings; absent = empty
+  std::vector<Reader> children(std::string_view key);        // sequence of mappings; absent = empty
   std::vector<std::string> keys() const;                         // for maps with free keys
   void problem(std::string_view key, const std::string& message);
 

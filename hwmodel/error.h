@@ -1,7 +1,7 @@
 // The one exception type and the one assertion of bandwall.
-//   throw Error::input("model.gguf", "tensor blk.3.ffn_up_exps.weight: offset 17 is not aligned to 32");
+//   throw Error::input("model.gguf", "tensor blk.3.ffn_up_exps.weight: offset 17 is misaligned");
 // Error: the user's or the world's fault; it carries one or more diagnostics, each "place: message"
-// saying what is wrong and what to do. Input errors end in exit 2, failures while running in exit 1.
+// saying what is wrong and what to do. Input errors end in exit 2, failures in a run in exit 1.
 // CHECK: our own bug; aborts with file, line and expression in every build.
 // Answers ("does not fit") are return values, never errors.
 #pragma once

@@ -121,8 +121,8 @@ struct Backend {
   std::map<std::string, Sourced<GemmRate>> gemm;                   // by format name or "default"
   std::optional<Sourced<FlopsPerSecond>> attention_rate;
   std::map<std::string, Sourced<Seconds>> op_seconds;              // by OpKind name or "default"
-  // Elementwise work: float32 activations in + out per second, by OpKind name or "default"; absent =
-  // hidden behind the other terms (GPU).
+  // Elementwise work: float32 activations in + out per second, by OpKind name or "default";
+  // absent = hidden behind the other terms (GPU).
   std::map<std::string, Sourced<BytesPerSecond>> activation_stream;
   std::optional<Sourced<Seconds>> layer_seconds;                   // fixed cost of a layer
   std::optional<Sourced<Seconds>> step_seconds;                    // host time per step
@@ -132,9 +132,9 @@ struct Backend {
 };
 
 // The backend as it is expected to behave on `machine`. Unchanged when it belongs to that machine
-// (also to several of it) or to a class. Otherwise borrowed: bandwidths times the ratio of achievable
-// bandwidths, compute and element rates times the ratio of bf16 rates, fixed costs as they are;
-// calibrated = false and every source derived. Rates that cannot be scaled are left out.
+// (also to several of it) or to a class. Otherwise borrowed: bandwidths times the ratio of
+// achievable bandwidths, compute and element rates times the ratio of bf16 rates, fixed costs as
+// they are; calibrated = false and every source derived. Rates that cannot be scaled are left out.
 Backend backend_for(const Backend& backend, const Machine& machine);
 
 }  // namespace bandwall

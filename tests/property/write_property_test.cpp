@@ -1,4 +1,4 @@
-// Law of the writers: reading what was written gives the same machine or backend, whatever is in it.
+// Law of the writers: what was written is read back equal, whatever is in it.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -82,7 +82,8 @@ class Maker {
   bool often() { return random_() % 3 != 0; }
   std::string note() {
     static const std::vector<std::string> words = {
-        "plain",  "a: colon", "\"quoted\"", "back\\slash", "#hash", "{brace}", "\xC2\xB5s", "- dash",
+        "plain",  "a: colon", "\"quoted\"", "back\\slash", "#hash", "{brace}", "\xC2\xB5s",
+        "- dash",
         "two\nlines", "tab\tbed", "'single'", "%percent", "&and", "*star", "!bang", "~", "null"};
     return words[random_() % words.size()] + " " + words[random_() % words.size()];
   }

@@ -88,10 +88,10 @@ list: [1, {a: .inf}]
   EXPECT_EQ(found[2], "f.yaml:2:8: count: \"many\" is no whole number; write digits only");
   EXPECT_EQ(found[3], "f.yaml:3:1: count: duplicate key; it stands already in line 2");
   EXPECT_THAT(found[4], HasSubstr("f.yaml:5:3: memory.cache: missing; a figure is {value: ..."));
-  EXPECT_THAT(found[5], HasSubstr("f.yaml:5:17: memory.peak.value: \"273 GiB\" is a size in bytes"));
-  EXPECT_THAT(found[6], HasSubstr("memory.peak.source: \"datashet\" is none of datasheet, measured, "
-                                  "derived, assumed; did you mean datasheet?"));
-  EXPECT_THAT(found[7], HasSubstr("f.yaml:6:3: memory.achievable: this is a single value; a figure"));
+  EXPECT_THAT(found[5], HasSubstr("f.yaml:5:17: memory.peak.value: \"273 GiB\" is a size"));
+  EXPECT_THAT(found[6], HasSubstr("memory.peak.source: \"datashet\" is none of datasheet, "
+                                  "measured, derived, assumed; did you mean datasheet?"));
+  EXPECT_THAT(found[7], HasSubstr("f.yaml:6:3: memory.achievable: this is a single value"));
   EXPECT_THAT(found[8], HasSubstr("f.yaml:7:8: list[0]: a mapping is wanted, this is a single"));
   EXPECT_THAT(found[9], HasSubstr("list[1].a: \".inf\" is no number"));
 }
