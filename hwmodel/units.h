@@ -73,7 +73,7 @@ inline constexpr double kKiB = 1024.0, kMiB = 1048576.0, kGiB = 1073741824.0;
 constexpr Bytes bytes(std::int64_t n) { return Bytes(static_cast<double>(n)); }
 
 // Reads "273 GB/s", "99 KiB", "107 TFLOP/s" (also "TFLOPS"), "43 us", "2.4 GHz", "140 W",
-// "3e11 elem/s". Throws Error (Input) naming the text and the units of that dimension when it is anything else:
+// "3e11 elem/s". Throws Error (Input) naming the text and what is wanted when it is anything else:
 // no unit, another dimension, not a finite number.
 template <class Q>
 Q parse_quantity(std::string_view text);
