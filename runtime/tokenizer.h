@@ -2,8 +2,9 @@
 // tokenizer.ggml.pre, PCRE2) and SPM ("llama", scores, byte fallback).
 //   Tokenizer t = Tokenizer::from_gguf(file);
 //   t.encode("Hello", {.add_special = true}) ; t.decode(ids) ; t.piece(id)
-// encode(decode(x)) is the identity on valid UTF-8 text without special tokens. Invalid UTF-8 is
-// encoded byte by byte. Throws Error (Input) for a missing vocabulary or an unknown model; an
+// Texts stay in the file's bytes, which must outlive the Tokenizer. decode(encode(x)) is x where
+// the vocabulary has all bytes (SPM reads U+2581 as a space); bytes outside UTF-8 go one by one.
+// Throws Error (Input) for a missing or broken vocabulary, an unknown model, ids out of range; an
 // unknown pre falls back to the gpt-2 pattern and says so in warnings().
 #pragma once
 
@@ -21,7 +22,7 @@ namespace bandwall {
 enum class SpecialTokens { Plain, Parse };    // Parse: "<|user|>" in the text becomes its token
 
 struct EncodeOptions {
-  bool add_special = true;                    // bos/eos as the file's add_bos_token / add_eos_token say
+  bool add_special = true;                    // bos/eos as add_bos_token / add_eos_token say
   SpecialTokens special = SpecialTokens::Plain;
 };
 
@@ -33,8 +34,8 @@ class Tokenizer {
   ~Tokenizer();
 
   std::vector<std::int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
-  std::string decode(std::span<const std::int32_t> ids) const;   // special tokens are left out
-  std::string piece(std::int32_t id) const;                      // bytes of one token, may cut UTF-8
+  std::string decode(std::span<const std::int32_t> ids) const;   // without specials
+  std::string piece(std::int32_t id) const;                      // its bytes, may cut UTF-8
   std::string_view raw(std::int32_t id) const;                   // the text in the vocabulary
   std::int64_t vocab_size() const;
   std::int32_t bos() const;                                      // -1: none
