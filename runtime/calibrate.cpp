@@ -61,8 +61,8 @@ std::vector<Format> wanted_formats(const CalibrateOptions& options, bool quick) 
 Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   Schedule s;
   s.quick = options.budget.value() <= kQuickBudget;
-  s.rounds = s.quick ? 3 : 5;
-  s.at_least = s.quick ? 0.012 : 0.03;
+  s.rounds = s.quick ? 5 : 7;
+  s.at_least = s.quick ? 0.004 : 0.012;   // short ones are seldom disturbed
   s.arena = arena_bytes(host, s.quick);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
@@ -96,7 +96,7 @@ struct Samples {
   std::map<Format, std::map<int, std::map<double, Series>>> stream;     // format, threads, set
   std::map<Format, std::map<std::int64_t, Series>> product;             // format, n: seconds
   std::map<std::string, Series> kv_rate, kv_elements;
-  Series attention_rate, barrier, run;
+  Series attention_rate, run;
 };
 
 class Session {
@@ -147,26 +147,28 @@ class Session {
     fill_random_blocks(Format::Q8_0, arena_.data(), std::min<std::size_t>(arena_.size(), 1 << 20), 1);
     with_pools([&](ThreadPool& pool) {
       for (const double set : schedule_.read_sets) {
-        samples_.read[pool.size()][set].add(
-            read_rate(pool, arena_.data(), static_cast<std::size_t>(set), schedule_.at_least / 2));
+        samples_.read[pool.size()][set].add(quiet_sample([&] {
+          return read_rate(pool, arena_.data(), static_cast<std::size_t>(set), schedule_.at_least / 2);
+        }));
       }
     });
   }
 
   void measure_overheads() {
-    samples_.barrier.add(barrier_seconds(all_));
-    samples_.run.add(run_seconds(all_));
+    samples_.run.add(quiet_sample([&] { return run_seconds(all_); }));
   }
 
   void measure_format(Format format, int round) {
     fill_random_blocks(format, arena_.data(), arena_.size(), static_cast<std::uint64_t>(round + 7));
-    const double barrier = samples_.barrier.median();
+    const double run = samples_.run.median();
     const auto stream = [&](ThreadPool& pool) {
       for (const double set : schedule_.matrix_sets) {
         const Shape shape = shape_for(set);
         const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, set, 1);
-        double t = matrix_seconds(table_, pool, p, arena_.data(), schedule_.at_least);
-        if (pool.size() > 1) t = std::max(t - barrier, t / 2);   // barriers are priced per op
+        double t = quiet_sample([&] {
+          return matrix_seconds(table_, pool, p, arena_.data(), schedule_.at_least);
+        });
+        if (pool.size() > 1) t = std::max(t - run, t / 2);   // calls of the pool are priced per op
         samples_.stream[format][pool.size()][set].add(p.bytes() / t);
       }
     };
@@ -182,8 +184,8 @@ class Session {
 
   void measure_product(Format format, const Shape& shape, std::int64_t n) {
     const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, 4 * kMiB, n);
-    samples_.product[format][n].add(
-        matrix_seconds(table_, all_, p, arena_.data(), schedule_.at_least));
+    samples_.product[format][n].add(quiet_sample(
+        [&] { return matrix_seconds(table_, all_, p, arena_.data(), schedule_.at_least); }));
   }
 
   // Two depths, so that the fixed part of the op drops out; one query head per KV head shows the
@@ -191,11 +193,14 @@ class Session {
   void measure_attention(const std::string& type) {
     fill_random_blocks(type == "f16" ? Format::F16 : Format::F32, arena_.data(), arena_.size(), 3);
     const auto slope = [&](AttentionProbe near, AttentionProbe far) {
-      const double a = attention_seconds(table_, all_, near, arena_.data(), arena_.size(),
-                                         schedule_.at_least);
-      const double b = attention_seconds(table_, all_, far, arena_.data(), arena_.size(),
-                                         schedule_.at_least);
-      return b - a;
+      const auto seconds = [&](const AttentionProbe& p) {
+        // A part of the arena far beyond the caches is enough; all of it would take long.
+        const std::size_t size = std::min<std::size_t>(arena_.size(), 96 << 20);
+        return quiet_sample([&] {
+          return attention_seconds(table_, all_, p, arena_.data(), size, schedule_.at_least);
+        });
+      };
+      return seconds(far) - seconds(near);
     };
     const auto probe = [&](std::int64_t cells, std::int64_t group, std::int64_t n) {
       AttentionProbe p;
@@ -206,10 +211,10 @@ class Session {
       p.n = n;
       return p;
     };
-    const auto near = probe(512, 1, 1), far = probe(4096, 1, 1);
+    const auto near = probe(1024, 1, 1), far = probe(4096, 1, 1);
     const double seconds = slope(near, far);
     if (seconds > 0) samples_.kv_rate[type].add((far.bytes() - near.bytes()) / seconds);
-    const auto near8 = probe(512, 8, 1), far8 = probe(4096, 8, 1);
+    const auto near8 = probe(1024, 8, 1), far8 = probe(4096, 8, 1);
     const double seconds8 = slope(near8, far8);
     const double elements = (far8.flops() - near8.flops()) / 2;
     if (seconds8 > 0) samples_.kv_elements[type].add(elements / seconds8);
@@ -426,18 +431,23 @@ Calibration calibrate(const CalibrateOptions& options) {
   const HostInfo host = host_info();
   const HostWatch watch;
   Calibration c;
-  Session session(options, host);
-  session.measure();
-  c.machine = machine_of(session, host);
-  c.backend = backend_of(session, c.machine);
+  int threads = 0;
+  OpCostEffort effort = OpCostEffort::Full;
+  {
+    Session session(options, host);
+    session.measure();
+    c.machine = machine_of(session, host);
+    c.backend = backend_of(session, c.machine);
+    c.spread = session.samples().read.rbegin()->second.rbegin()->second.spread();
+    c.environment = environment_text(host, session);
+    threads = session.threads();
+    if (session.schedule().quick) effort = OpCostEffort::Quick;
+  }
+  // Only now: the pools above hold this thread on one processor, and an engine started under that
+  // mask would not spread over the others.
   if (options.progress) options.progress("op costs", 0.92);
-  add_op_costs(session.threads(), session.schedule().quick ? OpCostEffort::Quick : OpCostEffort::Full,
-               c.machine, c.backend);
-  c.spread = c.machine.read_curves.empty()
-                 ? 0
-                 : session.samples().read.rbegin()->second.rbegin()->second.spread();
+  add_op_costs(threads, effort, c.backend);
   c.date = today();
-  c.environment = environment_text(host, session);
   judge_quiet(watch, host, c);
   if (options.progress) options.progress("done", 1.0);
   return c;

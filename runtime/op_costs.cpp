@@ -1,13 +1,181 @@
 #include "runtime/op_costs.h"
 
-#include "runtime/probes.h"
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "runtime/engine.h"
+#include "runtime/synthetic_model.h"
 
 namespace bandwall {
+namespace {
 
-void add_op_costs(int threads, OpCostEffort, const Machine&, Backend& backend) {
-  ThreadPool pool(threads, Pinning::On);
-  backend.op_seconds["default"] = {Seconds(barrier_seconds(pool)),
-                                   {Source::Kind::Measured, "one meeting of all threads"}};
+constexpr std::int64_t kPrompt = 64, kDecode = 32;
+
+// Small enough for the caches, so that fixed costs are most of the time; two shapes, because the
+// engine has a path for dense and one for expert layers.
+Hyper small_shape(bool experts) {
+  Hyper h;
+  h.layers = 4;
+  h.hidden = 256;
+  h.vocab = 512;
+  h.context_train = 4096;
+  h.heads = 4;
+  h.kv_heads = 2;
+  h.head_dim_k = h.head_dim_v = h.rope_dims = 64;
+  if (experts) {
+    h.experts = 8;
+    h.experts_used = 2;
+    h.expert_ffn = 256;
+  } else {
+    h.ffn = 512;
+  }
+  return h;
+}
+
+// Time of one op of a kind in decode and in a prompt of kPrompt tokens, with what it moved.
+struct KindSamples {
+  Series decode, prompt;
+  LedgerRow decode_row, prompt_row;    // of one call
+};
+using Kinds = std::map<OpKind, KindSamples>;
+
+LedgerRow per_call(const LedgerRow& row) {
+  const double calls = static_cast<double>(std::max<std::int64_t>(1, row.calls));
+  LedgerRow one;
+  one.calls = 1;
+  one.traffic.weights = row.traffic.weights / calls;
+  one.traffic.activations = row.traffic.activations / calls;
+  one.traffic.kv_read = row.traffic.kv_read / calls;
+  one.flops = row.flops / calls;
+  one.time = row.time / calls;
+  return one;
+}
+
+void sample(Engine& engine, Kinds& kinds, Series& residual) {
+  engine.reset();
+  std::vector<std::int32_t> prompt(static_cast<std::size_t>(kPrompt));
+  for (std::size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<std::int32_t>(i * 7 % 512);
+  Meter prefill;
+  engine.evaluate(prompt, Outputs::Last, &prefill);
+  for (std::int64_t i = 0; i < kDecode; ++i) {
+    const std::int32_t token = static_cast<std::int32_t>(i * 13 % 512);
+    Meter decode;
+    engine.evaluate({&token, 1}, Outputs::Last, &decode);
+    // One sample per token: a median over tokens forgets those that the host disturbed.
+    for (const auto& [kind, row] : decode.ledger.by_kind()) {
+      kinds[kind].decode_row = per_call(row);
+      kinds[kind].decode.add(kinds[kind].decode_row.time.value());
+    }
+    residual.add(decode.ledger.residual().value());
+  }
+  for (const auto& [kind, row] : prefill.ledger.by_kind()) {
+    kinds[kind].prompt_row = per_call(row);
+    kinds[kind].prompt.add(kinds[kind].prompt_row.time.value());
+  }
+}
+
+const RateCurve* curve_for(const Backend& backend, const char* format, int threads) {
+  const auto it = backend.stream_curves.find(format);
+  if (it == backend.stream_curves.end()) return nullptr;
+  for (const RateCurve& curve : it->second) {
+    if (curve.threads == threads) return &curve;
+  }
+  return it->second.empty() ? nullptr : &it->second.back();
+}
+
+// What streams and products explain of an op; the model's matrices are Q8_0 (routers F32).
+class Explained {
+ public:
+  Explained(const Backend& backend, int threads, double model_bytes)
+      : backend_(backend), threads_(threads), bytes_(model_bytes) {}
+  double stream(OpKind kind, const LedgerRow& row) const {
+    const RateCurve* curve = curve_for(backend_, kind == OpKind::Router ? "F32" : "Q8_0", threads_);
+    return curve == nullptr ? 0 : row.traffic.weights / curve->at(Bytes(bytes_)) / Seconds(1);
+  }
+  double products(OpKind kind, const LedgerRow& row, double rows) const {
+    if (!(rows > 1) || !multiplies(kind)) return 0;
+    const auto it = backend_.gemm.find(kind == OpKind::Router ? "F32" : "Q8_0");
+    if (it == backend_.gemm.end()) return 0;
+    const GemmRate& g = it->second.value;
+    return row.flops * ((rows - 1) / rows) / (g.rate * (rows / (rows + g.n_half))) / Seconds(1);
+  }
+  static bool multiplies(OpKind kind) {
+    return kind == OpKind::QkvProj || kind == OpKind::AttnOut || kind == OpKind::Router ||
+           kind == OpKind::Experts || kind == OpKind::DenseFfn || kind == OpKind::SharedExpert;
+  }
+
+ private:
+  const Backend& backend_;
+  int threads_;
+  double bytes_;
+};
+
+void add_kind(OpKind kind, const KindSamples& k, const Explained& explained, Backend& backend) {
+  const std::string key(name(kind));
+  const double decode = k.decode.median() - explained.stream(kind, k.decode_row);
+  double elementwise = 0;
+  const double more = (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
+  // Attention of many positions has a rate of its own; head and output norm saw one row in both.
+  if (kind != OpKind::Attention && more > 0) {
+    const double rows = kind == OpKind::Experts ? kPrompt * 2.0 / 8.0 : static_cast<double>(kPrompt);
+    const double prompt = k.prompt.median() - explained.stream(kind, k.prompt_row) -
+                          explained.products(kind, k.prompt_row, rows);
+    const double extra = prompt - decode;
+    if (extra > 0) {
+      const double rate = more / extra;
+      backend.activation_stream[key] = {
+          BytesPerSecond(rate),
+          {Source::Kind::Measured, fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
+      elementwise = k.decode_row.traffic.activations.value() / rate;
+    }
+  }
+  backend.op_seconds[key] = {
+      Seconds(std::max(0.0, decode - elementwise)),
+      {Source::Kind::Measured, fmt::format("engine on a small model, median, spread {:.0f} %",
+                                           100 * k.decode.spread())}};
+}
+
+}  // namespace
+
+void add_op_costs(int threads, OpCostEffort effort, Backend& backend) {
+  Series residual;
+  std::map<bool, Kinds> by_shape;
+  std::map<bool, double> model_bytes;
+  const int rounds = effort == OpCostEffort::Quick ? 9 : 31;
+  for (const bool experts : {false, true}) {
+    const SyntheticModel file =
+        synthetic_model(experts ? "qwen3moe" : "llama", small_shape(experts), Format::Q8_0);
+    const LoadedModel model = LoadedModel::from_memory(file.bytes(), "probe");
+    model_bytes[experts] = static_cast<double>(model.spec().weight_bytes());
+    EngineOptions options;
+    options.context = 256;
+    options.n_ubatch = kPrompt;
+    options.threads = threads;
+    Engine engine(model, options);
+    Kinds warm_up;
+    Series ignored;
+    sample(engine, warm_up, ignored);
+    for (int i = 0; i < rounds; ++i) sample(engine, by_shape[experts], residual);
+  }
+  // The expert model first; the dense one only adds what it alone has.
+  for (const bool experts : {true, false}) {
+    const Explained explained(backend, threads, model_bytes[experts]);
+    for (const auto& [kind, samples] : by_shape[experts]) {
+      if (backend.op_seconds.count(std::string(name(kind))) == 0) {
+        add_kind(kind, samples, explained, backend);
+      }
+    }
+  }
+  // A shared expert is a dense feed-forward part beside the routed ones.
+  const std::string dense(name(OpKind::DenseFfn)), shared(name(OpKind::SharedExpert));
+  if (const auto it = backend.op_seconds.find(dense); it != backend.op_seconds.end()) {
+    backend.op_seconds[shared] = {it->second.value, {Source::Kind::Derived, "as dense_ffn"}};
+  }
+  backend.step_seconds = {Seconds(residual.median()),
+                          {Source::Kind::Measured, "wall time of a step outside its ops"}};
 }
 
 }  // namespace bandwall

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,10 @@ struct AttentionProbe {
 };
 double attention_seconds(const KernelTable& table, ThreadPool& pool, const AttentionProbe& probe,
                          const std::byte* data, std::size_t size, double at_least);
+
+// Takes the sample again, up to four times, while the kernel gave the processor to others during it,
+// and returns the one with the fewest such switches.
+double quiet_sample(const std::function<double()>& probe);
 
 // What else the host did meanwhile.
 struct HostWatch {
