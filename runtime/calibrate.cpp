@@ -188,8 +188,8 @@ class Session {
         [&] { return matrix_seconds(table_, all_, p, arena_.data(), schedule_.at_least); }));
   }
 
-  // Two depths, so that the fixed part of the op drops out; one query head per KV head shows the
-  // bytes, eight show the arithmetic.
+  // Two depths, so that the fixed part of the op drops out; four query heads per KV head are
+  // the common case, eight show the arithmetic.
   void measure_attention(const std::string& type) {
     fill_random_blocks(type == "f16" ? Format::F16 : Format::F32, arena_.data(), arena_.size(), 3);
     const auto slope = [&](AttentionProbe near, AttentionProbe far) {
@@ -211,9 +211,12 @@ class Session {
       p.n = n;
       return p;
     };
-    const auto near = probe(1024, 1, 1), far = probe(4096, 1, 1);
-    const double seconds = slope(near, far);
-    if (seconds > 0) samples_.kv_rate[type].add((far.bytes() - near.bytes()) / seconds);
+    for (const std::int64_t dim : {64, 128}) {   // the two common head sizes; the median lies between
+      auto near = probe(1024, 4, 1), far = probe(4096, 4, 1);
+      near.head_dim = far.head_dim = dim;
+      const double seconds = slope(near, far);
+      if (seconds > 0) samples_.kv_rate[type].add((far.bytes() - near.bytes()) / seconds);
+    }
     const auto near8 = probe(1024, 8, 1), far8 = probe(4096, 8, 1);
     const double seconds8 = slope(near8, far8);
     const double elements = (far8.flops() - near8.flops()) / 2;
@@ -379,7 +382,7 @@ Backend backend_of(Session& session, Machine& machine) {
   add_streams(session, b);
   add_products(session, machine, b);
   for (const auto& [type, series] : s.kv_rate) {
-    b.kv_stream[type] = sourced<BytesPerSecond>(series, "attention, one query head per KV head");
+    b.kv_stream[type] = sourced<BytesPerSecond>(series, "attention, four query heads per KV head");
   }
   for (const auto& [type, series] : s.kv_elements) {
     b.kv_elements[type] = sourced<ElementsPerSecond>(series, "attention, eight query heads per KV head");
