@@ -1,5 +1,5 @@
 // Products of weights and activations, one thread.
-//   read/..     a plain sum over as many bytes as the decode case streams: the speed to compare with
+//   read        a plain sum over as many bytes as decode streams: the speed to compare with
 //   decode/..   one row of x, weights from memory (128 MiB, far beyond the caches)
 //   prefill/..  n rows of x, 768 rows of W from cache
 // Run with random interleaving (bench/run does), so that probe and kernel see the same minutes.

@@ -4,8 +4,8 @@
 #include "runtime/kernels/unpack_avx2.h"
 
 // Four rows of W, 256 columns at a time, become signed bytes in the first cache level and meet all
-// rows of x (up to kBatch) from there. Bytes times bytes by maddubs on |w| and x with the sign of w:
-// two products are at most 2 * 128 * 127, which 16 bits hold. Each result adds in the order of the
+// rows of x (up to kBatch) from there. Bytes times bytes by maddubs on |w| and x with w's sign: two
+// products are at most 2 * 128 * 127, which 16 bits hold. Each result adds in the order of the
 // columns, whatever the number of rows on either side.
 
 namespace bandwall::avx2 {

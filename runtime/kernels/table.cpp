@@ -1,3 +1,7 @@
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "hwmodel/error.h"
 #include "runtime/kernels/detail.h"
 #include "runtime/kernels/unpack.h"
@@ -29,9 +33,14 @@ void checked_reference(const MatmulArgs& a) {
 
 #if defined(__x86_64__)
 // The processor and the operating system both; the same list as the flags in CMakeLists.txt.
+bool has_f16c() {  // clang 14 has no name for it; the system's part is that of AVX
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 bool has_avx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") &&
+         has_f16c() && __builtin_cpu_supports("bmi") &&
          __builtin_cpu_supports("bmi2");
 }
 
