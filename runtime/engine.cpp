@@ -8,6 +8,7 @@
 #include "hwmodel/error.h"
 #include "runtime/blocks.h"
 #include "runtime/host.h"
+#include "runtime/mapped_file.h"
 
 namespace bandwall {
 namespace {
@@ -56,7 +57,9 @@ struct Engine::Impl {
       : spec(m.spec()), options(require_memory(m.spec().hyper, o)), weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
         cache(m.spec().hyper, *o.k, *o.v, o.context),
-        rope(m.spec().hyper, weights.rope_factors.data), scratch(m.spec().hyper, o.n_ubatch) {}
+        rope(m.spec().hyper, weights.rope_factors.data), scratch(m.spec().hyper, o.n_ubatch) {
+    if (o.prefault == Prefault::Auto) mappings = m.mappings();
+  }
 
   const ModelSpec& spec;
   EngineOptions options;
@@ -70,15 +73,34 @@ struct Engine::Impl {
   std::int64_t position = 0;
   std::vector<float> logits;
   const std::atomic<bool>* interrupt = nullptr;
+  std::vector<std::span<const std::byte>> mappings;   // not yet in memory
 
   void check_interrupt() const {
     if (interrupt != nullptr && interrupt->load(std::memory_order_relaxed)) throw Interrupted{};
   }
+  void prefault();
   void check_tokens(std::span<const std::int32_t> tokens) const;
   void check_logits(const float* row, std::int64_t rows, std::int64_t first) const;
   void step(std::span<const std::int32_t> tokens, std::int64_t rows, float* out, Meter* to);
   void record_experts(std::int64_t layer, std::int64_t n, Meter& to) const;
 };
+
+void Engine::Impl::prefault() {
+  if (mappings.empty()) return;
+  // A file that does not fit would push its own pages out again.
+  const std::optional<Bytes> available = host_info().memory_available;
+  constexpr double kShare = 0.9;
+  if (available && static_cast<double>(spec.file_bytes) < available->value() * kShare) {
+    constexpr std::size_t kPiece = std::size_t{64} << 20;
+    for (const std::span<const std::byte> map : mappings) {
+      for (std::size_t at = 0; at < map.size(); at += kPiece) {
+        check_interrupt();
+        populate(map.subspan(at, std::min(kPiece, map.size() - at)));
+      }
+    }
+  }
+  mappings.clear();
+}
 
 void Engine::Impl::check_tokens(std::span<const std::int32_t> tokens) const {
   const auto count = static_cast<std::int64_t>(tokens.size());
@@ -161,6 +183,7 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
                                         Meter* meter) {
   Impl& m = *impl_;
   m.check_tokens(tokens);
+  m.prefault();
   const auto count = static_cast<std::int64_t>(tokens.size());
   const std::int64_t wanted = outputs == Outputs::All    ? count
                               : outputs == Outputs::Last ? std::min<std::int64_t>(1, count)

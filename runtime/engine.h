@@ -34,6 +34,7 @@ class LoadedModel {
   const GgufValue* metadata(std::string_view key) const;
   std::int64_t file_bytes() const;
   const std::vector<std::string>& notes() const;   // oddities that do no harm, for the user
+  std::vector<std::span<const std::byte>> mappings() const;  // of files; empty for memory
   // Throws Error (Input) naming the first tensor whose format has no kernel.
   void require_kernels() const;
 
@@ -44,6 +45,9 @@ class LoadedModel {
 };
 
 enum class KernelMode { Fast, Reference };
+// Auto: before the first step the whole file is brought into memory and mapped, when it fits; a step
+// then does not pay for page faults. Off: pages come as they are touched.
+enum class Prefault { Auto, Off };
 enum class Outputs { None, Last, All };
 
 struct EngineOptions {
@@ -55,6 +59,7 @@ struct EngineOptions {
   KernelMode kernels = KernelMode::Fast;
   const KernelTable* table = nullptr;   // force an instruction set (tests); nullptr: best
   bool pin_threads = true;
+  Prefault prefault = Prefault::Auto;
 };
 
 // What really happened, step by step: a Ledger of times and bytes, and the routing.

@@ -94,6 +94,12 @@ std::span<const GgufFile> LoadedModel::files() const { return impl_->files; }
 const std::vector<std::string>& LoadedModel::notes() const { return impl_->notes; }
 std::int64_t LoadedModel::file_bytes() const { return impl_->spec.file_bytes; }
 
+std::vector<std::span<const std::byte>> LoadedModel::mappings() const {
+  std::vector<std::span<const std::byte>> spans;
+  for (const MappedFile& map : impl_->maps) spans.push_back(map.bytes());
+  return spans;
+}
+
 const std::byte* LoadedModel::data(const TensorSpec& tensor) const {
   const auto it = impl_->data.find(tensor.name);
   BANDWALL_CHECK(it != impl_->data.end());

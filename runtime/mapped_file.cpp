@@ -1,6 +1,7 @@
 #include "runtime/mapped_file.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -72,8 +73,15 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
-void MappedFile::will_need() const {
-  madvise(const_cast<std::byte*>(data_), size_, MADV_WILLNEED);
+void populate(std::span<const std::byte> bytes) {
+  constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, Linux 5.14; older headers lack the name
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data()) / kPage * kPage;
+  const auto end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
+  if (madvise(reinterpret_cast<void*>(begin), end - begin, kPopulateRead) == 0) return;
+  volatile std::byte sink{};
+  for (std::size_t i = 0; i < bytes.size(); i += kPage) sink = bytes[i];
+  (void)sink;
 }
 
 }  // namespace bandwall

@@ -19,14 +19,14 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  // Asks the kernel to read ahead; returns at once.
-  void will_need() const;
-
  private:
   MappedFile() = default;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::string path_;
 };
+
+// Reads and maps the pages of `bytes` (a part of a mapping), so that later reads do not fault.
+void populate(std::span<const std::byte> bytes);
 
 }  // namespace bandwall
