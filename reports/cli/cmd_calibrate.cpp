@@ -1,0 +1,83 @@
+// bandwall calibrate: measures this host with the engine's own kernels and keeps the profile.
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "hwmodel/error.h"
+#include "reports/cli/commands.h"
+#include "reports/cli/common.h"
+#include "reports/table.h"
+#include "runtime/calibrate.h"
+
+namespace bandwall {
+namespace {
+
+std::string summary(const ProfileFile& p) {
+  Table table({{"what"}, {"value", Align::Right}, {"note"}});
+  for (const RateCurve& c : p.machine.read_curves) {
+    for (const RatePoint& r : c.points) {
+      table.add({fmt::format("read, {} thread{}, {}", c.threads, c.threads == 1 ? "" : "s",
+                             human(r.working_set)),
+                 human(r.rate), ""});
+    }
+  }
+  for (const auto& [format, rate] : p.backend.stream) {
+    table.add({"weight stream " + format, human(rate.value), "DRAM-sized, model-like matrices"});
+  }
+  for (const auto& [format, rate] : p.backend.gemm) {
+    table.add({"matrix product " + format, human(rate.value.rate),
+               fmt::format("half speed at {:.0f} rows", rate.value.n_half)});
+  }
+  for (const auto& [format, rate] : p.backend.kv_stream)
+    table.add({"KV stream " + format, human(rate.value), ""});
+  for (const auto& [op, cost] : p.backend.op_seconds)
+    table.add({"fixed cost per op, " + op, human(cost.value), ""});
+  return table.text();
+}
+
+int run_calibrate(const Arguments& a) {
+  const std::string path = a.has("out") ? a.text("out") : default_profile_path();
+  if (path.empty())
+    throw Error::input("--out", "no home folder is known; say where to write the profile");
+  CalibrateOptions options;
+  options.budget = Seconds(a.on("quick") ? 12 : 100);
+  options.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
+  options.progress = [](const std::string& what, double done) {
+    progress(fmt::format("calibrating {:3.0f} %: {}", 100 * done, what));
+    if (interrupted()) throw Interrupted{};
+  };
+  const Calibration calibration = calibrate(options);
+  progress_done();
+  if (calibration.host_busy) fmt::print(stderr, "bandwall: {}\n", calibration.warning);
+  const std::string text = write_profile_file(profile_of(calibration));
+  if (path == "-") {
+    fmt::print("{}", text);
+    return kExitDone;
+  }
+  const auto folder = std::filesystem::path(path).parent_path();
+  std::error_code failed;
+  if (!folder.empty()) std::filesystem::create_directories(folder, failed);
+  write_file(path, text);
+  fmt::print("{}\n{}\nspread of the bandwidth probe {:.1f} %; profile written to {}\n",
+             calibration.environment, summary(profile_of(calibration)), 100 * calibration.spread,
+             path);
+  return kExitDone;
+}
+
+}  // namespace
+
+CommandSpec command_calibrate() {
+  return {
+      "calibrate",
+      "calibrate [--out FILE] [OPTIONS]",
+      "measure this host with the engine's own kernels (under two minutes)",
+      0,
+      0,
+      {{"out", "FILE", "",
+        "where to write the profile, - for stdout; the user's configuration folder when not given"},
+       {"quick", "", "", "fewer probes, under 15 seconds"},
+       option_threads()},
+      run_calibrate};
+}
+
+}  // namespace bandwall

@@ -1,0 +1,157 @@
+// bandwall predict: tokens per second of a model on a machine, with llama-bench's field names.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "analysis/fit.h"
+#include "hwmodel/error.h"
+#include "reports/cli/commands.h"
+#include "reports/cli/common.h"
+#include "reports/table.h"
+
+namespace bandwall {
+namespace {
+
+struct Row {
+  std::int64_t n_prompt = 0, n_gen = 0, depth = 0, batch = 1, n_ubatch = 512;
+  Throughput t;
+};
+
+std::string test_name(const Row& r) {
+  std::string name = r.n_gen > 0 ? fmt::format("tg{}", r.n_gen) : fmt::format("pp{}", r.n_prompt);
+  if (r.batch > 1) name += fmt::format(" x{}", r.batch);
+  if (r.depth > 0) name += fmt::format(" @ d{}", r.depth);
+  return name;
+}
+
+std::vector<Row> price(const Arguments& a, const ModelSpec& model, const Target& target) {
+  std::vector<Row> rows;
+  const auto prompts = a.integers("n-prompt", 0, 1 << 24);
+  const auto gens = a.integers("n-gen", 0, 1 << 24);
+  for (const std::int64_t depth : a.integers("n-depth", 0, 1 << 28)) {
+    for (const std::int64_t batch : a.integers("batch", 1, 1 << 16)) {
+      for (const std::int64_t ubatch : a.integers("ubatch-size", 1, 1 << 20)) {
+        Scenario s;
+        s.depth = depth;
+        s.batch = batch;
+        s.n_ubatch = ubatch;
+        s.kv = kv_config(a);
+        s.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
+        for (const std::int64_t n : prompts) {
+          if (n == 0 || batch > 1) continue;  // a batch is a decode batch
+          s.n_prompt = n;
+          s.n_gen = 0;
+          rows.push_back({n, 0, depth, batch, ubatch,
+                          predict_prefill(target.machine, target.backend, model, s)});
+        }
+        for (const std::int64_t n : gens) {
+          if (n == 0) continue;
+          s.n_prompt = 0;
+          s.n_gen = n;
+          rows.push_back({0, n, depth, batch, ubatch,
+                          predict_decode(target.machine, target.backend, model, s)});
+        }
+      }
+    }
+  }
+  if (rows.empty()) throw Error::input("predict", "nothing to predict: -p and -n are both 0");
+  return rows;
+}
+
+std::string json(const Arguments& a, const ModelChoice& model, const Target& target,
+                 const std::vector<Row>& rows) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const Row& r : rows) {
+    all.push_back({{"model_filename", model.title},
+                   {"model_type", model.spec.architecture + " " + model.spec.quantization},
+                   {"model_size", model.spec.weight_bytes()},
+                   {"model_n_params", model.spec.parameters()},
+                   {"machine", target.machine.name},
+                   {"backend", target.backend.name},
+                   {"n_prompt", r.n_prompt},
+                   {"n_gen", r.n_gen},
+                   {"n_depth", r.depth},
+                   {"n_batch_sequences", r.batch},
+                   {"type_k", a.text("cache-type-k")},
+                   {"type_v", a.text("cache-type-v")},
+                   {"n_ubatch", r.n_ubatch},
+                   {"pred_ts", r.t.ts},
+                   {"pred_ts_low", r.t.ts_low},
+                   {"pred_ts_high", r.t.ts_high},
+                   {"pred_ts_speed_of_light", r.t.ts_speed_of_light},
+                   {"bound_by", name(r.t.bound)},
+                   {"bytes_weights", r.t.bytes_weights.count()},
+                   {"bytes_kv", r.t.bytes_kv.count()},
+                   {"basis", name(r.t.basis)},
+                   {"notes", r.t.notes}});
+  }
+  return all.dump(2) + "\n";
+}
+
+std::string text(const ModelChoice& model, const Target& target, const std::vector<Row>& rows,
+                 bool markdown) {
+  Table table({{"test"},
+               {"tok/s", Align::Right},
+               {"low", Align::Right},
+               {"high", Align::Right},
+               {"speed of light", Align::Right},
+               {"weights GB", Align::Right},
+               {"KV GB", Align::Right},
+               {"bound by"}});
+  for (const Row& r : rows) {
+    table.add({test_name(r), fmt::format("{:.2f}", r.t.ts), fmt::format("{:.2f}", r.t.ts_low),
+               fmt::format("{:.2f}", r.t.ts_high), fmt::format("{:.2f}", r.t.ts_speed_of_light),
+               fmt::format("{:.3f}", r.t.bytes_weights.value() / kGiga),
+               fmt::format("{:.3f}", r.t.bytes_kv.value() / kGiga), std::string(name(r.t.bound))});
+  }
+  std::string out = fmt::format("{} ({}) on {}, {}: basis {}\n\n", model.title,
+                                gb_and_gib(bytes(model.spec.weight_bytes())), target.machine.title,
+                                target.backend.title, name(rows.front().t.basis));
+  out += markdown ? table.markdown() : table.text();
+  std::vector<std::string> notes = rows.front().t.notes;
+  notes.insert(notes.end(), model.notes.begin(), model.notes.end());
+  for (const std::string& n : notes) out += "note: " + n + "\n";
+  return out;
+}
+
+int run_predict(const Arguments& a) {
+  const ModelChoice model =
+      choose_model(a.positional().empty() ? a.text("model") : a.positional().front());
+  const Target target =
+      choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
+  const std::vector<Row> rows = price(a, model.spec, target);
+  const std::string form = a.choice("output", {"text", "md", "json"});
+  fmt::print("{}", form == "json" ? json(a, model, target, rows)
+                                  : text(model, target, rows, form == "md"));
+  return kExitDone;
+}
+
+}  // namespace
+
+CommandSpec command_predict() {
+  CommandSpec c{"predict",
+                "predict MODEL --machine M [--backend B] [OPTIONS]",
+                "tokens per second of prefill and decode on a machine, before anything runs",
+                0,
+                1,
+                {},
+                run_predict};
+  c.options = {
+      option_model(),
+      {"machine,M", "NAME", "gb10", "a shipped machine, a YAML file, 'this', or several: 2xgb10"},
+      {"backend", "NAME", "", "software stack; the machine's usual one when not given"},
+      {"n-prompt,p", "N,..", "512", "prompt tokens; lists and ranges: 512,1024 or 0-4096+1024"},
+      {"n-gen,n", "N,..", "128", "generated tokens"},
+      {"n-depth,d", "N,..", "0", "tokens already in the KV cache"},
+      {"batch,B", "N,..", "1", "sequences decoded together"},
+      option_kv_k(),
+      option_kv_v(),
+      option_ubatch(),
+      option_threads(),
+      option_profile(),
+      option_output("text", "text, md, json")};
+  for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
+  return c;
+}
+
+}  // namespace bandwall

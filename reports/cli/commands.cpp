@@ -1,0 +1,14 @@
+#include "reports/cli/commands.h"
+
+namespace bandwall {
+
+const std::vector<CommandSpec>& all_commands() {
+  static const std::vector<CommandSpec> commands = {
+      command_run(),       command_fit(),     command_predict(),  command_roofline(),
+      command_calibrate(), command_inspect(), command_tokenize(), command_eval(),
+      command_show(),      command_doctor(),
+  };
+  return commands;
+}
+
+}  // namespace bandwall

@@ -1,0 +1,228 @@
+#include "reports/cli/common.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "configs/embedded.h"
+#include "hwmodel/error.h"
+#include "hwmodel/suggest.h"
+
+namespace bandwall {
+namespace {
+
+std::atomic<bool> interrupt_flag{false};
+bool progress_shown = false;
+
+void on_signal(int) {
+  if (interrupt_flag.exchange(true)) _exit(kExitInterrupted);  // a second Ctrl-C does not wait
+}
+
+bool looks_like_path(const std::string& text) {
+  return text.find('/') != std::string::npos || text.ends_with(".gguf") ||
+         std::filesystem::exists(text);
+}
+
+std::span<const std::byte> demo_bytes() {
+  for (const EmbeddedFile& f : embedded_files()) {
+    if (f.name == "demo/demo.gguf") {
+      return {reinterpret_cast<const std::byte*>(f.bytes.data()), f.bytes.size()};
+    }
+  }
+  throw Error::input("demo", "this build has no demo model; give a file with -m");
+}
+
+}  // namespace
+
+LoadedModel open_model(const std::string& text) {
+  if (text == "demo") return LoadedModel::from_memory(demo_bytes(), "demo");
+  if (!looks_like_path(text)) {
+    throw Error::input(
+        text, "is no file; this command runs a GGUF file (-m FILE.gguf) or the demo model");
+  }
+  return LoadedModel::open(text);
+}
+
+ModelChoice choose_model(const std::string& text) {
+  ModelChoice choice;
+  choice.title = text;
+  if (text == "demo" || looks_like_path(text)) {
+    choice.loaded.emplace(open_model(text));
+    choice.spec = choice.loaded->spec();
+    return choice;
+  }
+  const std::size_t colon = text.find(':');
+  const ModelShape shape = load_model_shape(text.substr(0, colon));
+  const std::string mix = colon == std::string::npos ? shape.default_mix : text.substr(colon + 1);
+  choice.spec = model_from_shape(shape, mix);
+  choice.title = shape.name + ":" + mix;
+  if (!choice.spec.bytes_note.empty()) choice.notes.push_back(choice.spec.bytes_note);
+  return choice;
+}
+
+Target choose_target(const std::string& machine, const std::optional<std::string>& backend,
+                     const std::optional<std::string>& profile_path) {
+  if (machine == "this") {
+    const std::string path = profile_path.value_or(default_profile_path());
+    if (path.empty() || !std::filesystem::exists(path)) {
+      throw Error::input("this", "this host is not calibrated yet; run 'bandwall calibrate' first");
+    }
+    const ProfileFile profile = load_profile(path);
+    return {profile.machine,
+            backend ? backend_for(load_backend(*backend), profile.machine) : profile.backend};
+  }
+  Target target;
+  target.machine = load_machine(machine);
+  target.backend =
+      backend_for(load_backend(backend.value_or(target.machine.default_backend)), target.machine);
+  return target;
+}
+
+std::string default_profile_path() {
+  if (const char* config = std::getenv("XDG_CONFIG_HOME"); config != nullptr && *config == '/') {
+    return std::string(config) + "/bandwall/this.yaml";
+  }
+  const char* home = std::getenv("HOME");
+  return home != nullptr && *home == '/' ? std::string(home) + "/.config/bandwall/this.yaml" : "";
+}
+
+ProfileFile load_profile(const std::string& path) {
+  return parse_profile_file(read_file(path, 1 << 20), path);
+}
+
+ProfileFile profile_of(const Calibration& c) {
+  return {c.machine, c.backend, c.date, c.environment, c.spread};
+}
+
+KvConfig kv_config(const Arguments& arguments) {
+  KvConfig kv;
+  const auto find = [&](const char* key) {
+    const std::string text = arguments.text(key);
+    if (const KvFormat* format = kv_format_from_name(text)) return format;
+    std::vector<std::string> names;
+    for (const KvFormat& f : all_kv_formats()) names.emplace_back(f.name);
+    const std::string near = suggest(text, names);
+    throw Error::input(
+        fmt::format("--{}", key),
+        fmt::format("unknown KV cache format '{}'{}; known: {}", text,
+                    near.empty() ? "" : "; did you mean " + near + "?", fmt::join(names, ", ")));
+  };
+  kv.k = find("cache-type-k");
+  kv.v = find("cache-type-v");
+  return kv;
+}
+
+OptionSpec option_model() {
+  return {"model,m", "FILE|NAME", "demo",
+          "a GGUF file (any part of a split one), a shipped model "
+          "(NAME[:MIX]) where no kernels run, or the embedded demo model"};
+}
+OptionSpec option_threads() {
+  return {"threads,t", "N", "", "threads (physical cores when not given)"};
+}
+OptionSpec option_context(const std::string& fallback) {
+  return {"ctx-size,c", "N", fallback, "context: positions that the KV cache holds"};
+}
+OptionSpec option_kv_k() { return {"cache-type-k,ctk", "TYPE", "f16", "format of the K cache"}; }
+OptionSpec option_kv_v() { return {"cache-type-v,ctv", "TYPE", "f16", "format of the V cache"}; }
+OptionSpec option_ubatch() {
+  return {"ubatch-size,ub", "N", "512", "tokens per micro-batch in prefill"};
+}
+OptionSpec option_output(const std::string& fallback, const std::string& forms) {
+  return {"output,o", "FORM", fallback, "output form: " + forms};
+}
+OptionSpec option_profile() {
+  return {"profile", "FILE", "", "calibration of this host (bandwall calibrate writes it)"};
+}
+std::vector<OptionSpec> options_ignored() {
+  return {
+      {"n-gpu-layers,ngl", "N", "", "accepted as llama.cpp spells it; this engine runs on the CPU"},
+      {"batch-size,b", "N", "2048", "logical batch; only the micro-batch (-ub) changes the work"}};
+}
+
+OutputFile::OutputFile(std::string path)
+    : path_(std::move(path)), temporary_(fmt::format("{}.tmp-{}", path_, getpid())) {
+  file_ = std::fopen(temporary_.c_str(), "wb");
+  if (file_ == nullptr) {
+    throw Error::running(path_, fmt::format("cannot be written: {}", std::strerror(errno)));
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (file_ == nullptr) return;
+  std::fclose(file_);
+  std::remove(temporary_.c_str());
+}
+
+void OutputFile::fail() {
+  throw Error::running(path_, fmt::format("cannot be written: {}", std::strerror(errno)));
+}
+
+void OutputFile::write(const void* data, std::size_t size) {
+  if (std::fwrite(data, 1, size, file_) != size) fail();
+}
+
+void OutputFile::commit() {
+  if (std::fflush(file_) != 0 || std::rename(temporary_.c_str(), path_.c_str()) != 0) fail();
+  std::fclose(file_);
+  file_ = nullptr;
+}
+
+void write_file(const std::string& path, std::string_view bytes) {
+  OutputFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
+
+std::string read_file(const std::string& path, std::int64_t max_bytes) {
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr)
+    throw Error::input(path, fmt::format("cannot be read: {}", std::strerror(errno)));
+  std::string text;
+  char buffer[65536];
+  std::size_t n = 0;
+  while ((n = std::fread(buffer, 1, sizeof buffer, file)) > 0) {
+    text.append(buffer, n);
+    if (static_cast<std::int64_t>(text.size()) > max_bytes) {
+      std::fclose(file);
+      throw Error::input(path, fmt::format("is larger than {} bytes", max_bytes));
+    }
+  }
+  const bool failed = std::ferror(file) != 0;
+  std::fclose(file);
+  if (failed) throw Error::input(path, fmt::format("cannot be read: {}", std::strerror(errno)));
+  return text;
+}
+
+const std::atomic<bool>& interrupted() { return interrupt_flag; }
+
+void install_interrupt() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void progress(const std::string& text) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  fmt::print(stderr, "\r\x1b[K{}", text);
+  std::fflush(stderr);
+  progress_shown = true;
+}
+
+void progress_done() {
+  if (!progress_shown) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  progress_shown = false;
+}
+
+}  // namespace bandwall

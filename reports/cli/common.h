@@ -1,0 +1,87 @@
+// What several commands share: finding a model, a machine and a backend by what the user typed,
+// KV formats, output files that are never left half-written, Ctrl-C, and progress on a terminal.
+#pragma once
+
+#include <atomic>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/predict.h"
+#include "configs/library.h"
+#include "reports/cli/options.h"
+#include "runtime/calibrate.h"
+#include "runtime/engine.h"
+
+namespace bandwall {
+
+inline constexpr int kExitDone = 0, kExitFailed = 1, kExitInput = 2, kExitDoesNotFit = 3,
+                     kExitTooClose = 4, kExitTolerance = 5, kExitInterrupted = 130;
+
+// "demo", a GGUF path, or a shipped model with an optional mix: "minimax-m2.5:Q3_K_M".
+// Files are mapped and stay open in `loaded`; names give a spec alone.
+struct ModelChoice {
+  ModelSpec spec;
+  std::optional<LoadedModel> loaded;
+  std::vector<std::string> notes;  // e.g. why people quote another size
+  std::string title;               // what to print: "minimax-m2.5:Q3_K_M"
+};
+ModelChoice choose_model(const std::string& text);
+LoadedModel open_model(const std::string& text);  // a file or "demo"; a bare name is an Error
+
+// The machine and the backend that goes with it unless one is named. "this" is the calibrated host.
+struct Target {
+  Machine machine;
+  Backend backend;
+};
+Target choose_target(const std::string& machine, const std::optional<std::string>& backend,
+                     const std::optional<std::string>& profile_path);
+
+// The user's own profile ($XDG_CONFIG_HOME/bandwall/this.yaml or ~/.config/bandwall/this.yaml);
+// empty when no home folder is known.
+std::string default_profile_path();
+ProfileFile load_profile(const std::string& path);
+ProfileFile profile_of(const Calibration& calibration);
+
+KvConfig kv_config(const Arguments& arguments);  // -ctk, -ctv; Error names the known formats
+
+// Options that several commands have, spelled once.
+OptionSpec option_model();
+OptionSpec option_threads();
+OptionSpec option_context(const std::string& fallback);
+OptionSpec option_kv_k();
+OptionSpec option_kv_v();
+OptionSpec option_ubatch();
+OptionSpec option_output(const std::string& fallback, const std::string& forms);
+OptionSpec option_profile();
+std::vector<OptionSpec> options_ignored();  // accepted for llama.cpp's sake, without effect
+
+// A file that appears whole or not at all: written beside its place, renamed by commit(), removed
+// by the destructor otherwise. Every failure is an Error (Running) with the path and the reason.
+class OutputFile {
+ public:
+  explicit OutputFile(std::string path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  void write(const void* data, std::size_t size);
+  void commit();
+
+ private:
+  [[noreturn]] void fail();
+  std::string path_, temporary_;
+  std::FILE* file_ = nullptr;
+};
+void write_file(const std::string& path, std::string_view bytes);
+std::string read_file(const std::string& path, std::int64_t max_bytes);
+
+// Set by SIGINT and SIGTERM once install_interrupt() ran.
+const std::atomic<bool>& interrupted();
+void install_interrupt();
+
+// A line on stderr that is replaced in place; nothing when stderr is no terminal.
+void progress(const std::string& text);
+void progress_done();
+
+}  // namespace bandwall
