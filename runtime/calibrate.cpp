@@ -50,7 +50,10 @@ std::vector<Format> wanted_formats(const CalibrateOptions& options, bool quick) 
   } else if (quick) {
     formats = common;
   } else {
-    for (const FormatInfo& f : all_formats()) formats.push_back(f.format);
+    // Formats without a fast product would take the time of all others; by name they can be had.
+    for (const FormatInfo& f : all_formats()) {
+      if (!f.quantized || wants_q8(best_kernels(), f.format, 2048)) formats.push_back(f.format);
+    }
   }
   std::sort(formats.begin(), formats.end());
   formats.erase(std::unique(formats.begin(), formats.end()), formats.end());

@@ -247,7 +247,7 @@ double matrix_seconds(const KernelTable& table, ThreadPool& pool, const MatrixPr
                       const std::byte* data, double at_least) {
   const ProbeRows x = probe_rows(table, probe.format, probe.n, probe.cols);
   std::vector<float> y(static_cast<std::size_t>(probe.rows * probe.n));
-  const std::vector<std::int64_t> order = shuffled(probe.count);
+  std::vector<std::int64_t> order = shuffled(probe.count);
   const std::int64_t matrix = probe.rows * probe.row_bytes();
   // As the engine does: one call of the pool per product, pieces of rows first come first served.
   const std::int64_t threads = pool.size();
@@ -256,7 +256,7 @@ double matrix_seconds(const KernelTable& table, ThreadPool& pool, const MatrixPr
   if (probe.n > 8) piece = std::clamp<std::int64_t>(probe.rows / (threads * 8) / 32 * 32, 32, 512);
   if (threads == 1) piece = probe.rows;
   WorkQueue queue;
-  const double pass = seconds_per_pass(at_least, [&](int passes) {
+  const auto visit = [&](int passes) {
     for (int i = 0; i < passes; ++i) {
       for (const std::int64_t m : order) {
         queue.reset(probe.rows, piece);
@@ -274,8 +274,16 @@ double matrix_seconds(const KernelTable& table, ThreadPool& pool, const MatrixPr
         });
       }
     }
-  });
-  return pass / static_cast<double>(probe.count);
+  };
+  // A kernel far slower than memory needs no walk through all of it: eight samples' time is enough.
+  const std::vector<std::int64_t> all = order;
+  order.resize(1);
+  const double start = now();
+  visit(1);
+  const double most = std::clamp(8 * at_least / std::max(1e-7, now() - start), 2.0, 1e9);
+  order.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(
+                                              std::min(static_cast<double>(all.size()), most)));
+  return seconds_per_pass(at_least, visit) / static_cast<double>(order.size());
 }
 
 double barrier_seconds(ThreadPool& pool) {
