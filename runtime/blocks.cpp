@@ -192,6 +192,8 @@ void embed(Pass& p, const std::int32_t* tokens) {
   for_range(p, p.n, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       dequantize(m.format, m.data + tokens[i] * m.row_bytes, m.cols, to + i * m.cols);
+      if (m.scales.empty()) continue;
+      for (std::int64_t c = 0; c < m.cols; ++c) to[i * m.cols + c] *= m.scales[0];
     }
   });
   p.meter.weights(p.n * m.row_bytes);

@@ -90,6 +90,13 @@ void multiply(const Pass& p, const Product& product, std::int64_t begin, std::in
   a.y = product.y;
   a.y_stride = product.stride;
   p.kernels.matmul(a);
+  if (!m.scales.empty()) {
+    const float factor = m.scales[static_cast<std::size_t>(product.expert)];
+    for (std::int64_t i = 0; i < product.used; ++i) {
+      float* y = product.y + i * product.stride;
+      for (std::int64_t r = begin; r < end; ++r) y[r] *= factor;
+    }
+  }
   if (const float* bias = m.bias_at(product.expert)) {
     for (std::int64_t i = 0; i < product.used; ++i) {
       p.kernels.add(product.y + i * product.stride + begin, bias + begin, end - begin);

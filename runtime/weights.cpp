@@ -1,5 +1,7 @@
 #include "runtime/weights.h"
 
+#include <fmt/format.h>
+
 #include "hwmodel/error.h"
 
 namespace bandwall {
@@ -48,6 +50,32 @@ Vector vector_of(const TensorSpec& t, const std::byte* data) {
   return {reinterpret_cast<const float*>(data), t.values()};
 }
 
+Matrix* matrix_of(const TensorSpec& t, ModelWeights& w) {
+  if (t.layer >= 0) return matrix_slot(t.role, w.layers[static_cast<std::size_t>(t.layer)]);
+  if (t.role == Role::TokenEmbedding) return &w.embedding;
+  return t.role == Role::OutputHead ? &w.head : nullptr;
+}
+
+// NVFP4 files hold a float32 factor beside each matrix: one, or one per expert.
+void read_scales(const LoadedModel& model, ModelWeights& w) {
+  constexpr std::string_view kEnd = ".scale";
+  for (const TensorSpec& t : model.spec().tensors) {
+    if (!t.name.ends_with(kEnd) || t.layer >= model.spec().hyper.layers) continue;
+    const std::string matrix = t.name.substr(0, t.name.size() - kEnd.size()) + ".weight";
+    const TensorSpec* spec = model.spec().find(matrix);
+    Matrix* m = spec == nullptr ? nullptr : matrix_of(*spec, w);
+    if (m == nullptr) continue;
+    if (t.format != Format::F32 || (t.values() != 1 && t.values() != m->count)) {
+      throw Error::input(model.files().front().file_name,
+                         fmt::format("tensor {}: {} values of {}, one or {} of F32 are needed",
+                                     t.name, t.values(), name(t.format), m->count));
+    }
+    const Vector values = vector_of(t, model.data(t));
+    m->scales.assign(values.data, values.data + values.size);
+    m->scales.resize(static_cast<std::size_t>(m->count), values.data[0]);
+  }
+}
+
 }  // namespace
 
 ModelWeights resolve_weights(const LoadedModel& model) {
@@ -72,6 +100,7 @@ ModelWeights resolve_weights(const LoadedModel& model) {
       else set_matrix(t, data, *m);
     }
   }
+  read_scales(model, w);
   if (spec.hyper.tied_head) w.head = w.embedding;
   return w;
 }
