@@ -110,7 +110,7 @@ void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t pi
       work(item, from, std::min(sizes[static_cast<std::size_t>(item)], from + piece));
     }
   };
-  p.pool.run(run);
+  p.pool.share(run);
 }
 
 // The same for one range; small ranges stay on the calling thread, where they take less time than

@@ -1,5 +1,6 @@
 #include "runtime/thread_pool.h"
 
+#include <chrono>
 #include <exception>
 #include <fstream>
 #include <mutex>
@@ -19,6 +20,8 @@
 
 namespace bandwall {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 void pause_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -135,10 +138,14 @@ struct ThreadPool::Impl {
   std::vector<int> cpus;               // one per thread; empty = not pinned
   std::vector<int> callers_cpus;       // the caller's mask before, to give back
   const std::function<void(int, int)>* work = nullptr;
-  bool stop = false;
+  std::atomic<bool> stop{false};
   Event start, finish, meeting;
+  alignas(64) std::atomic<std::uint32_t> common{0};   // counts run() calls; each thread joins each
   alignas(64) std::atomic<int> running{0};
   alignas(64) std::atomic<int> arrived{0};
+  // share(): kOpen while threads may join, plus the number of those inside.
+  static constexpr std::uint32_t kOpen = 1u << 31;
+  alignas(64) std::atomic<std::uint32_t> gate{0};
   std::mutex mutex;
   std::exception_ptr failure;
 
@@ -151,18 +158,57 @@ struct ThreadPool::Impl {
     }
   }
 
+  // Helpers that the host keeps from running hold everybody up. After a wait longer than the work
+  // itself the caller goes on alone for a while, longer each time it happens soon again, so that
+  // many threads are hardly slower than one on a busy host.
+  Clock::time_point alone_until{}, last_late{};
+  Clock::duration alone{};
+
+  void learn_from_wait(Clock::duration worked, Clock::time_point done, Clock::time_point now) {
+    constexpr auto kLate = std::chrono::microseconds(300), kMost = std::chrono::microseconds(200000);
+    const Clock::duration waited = now - done;
+    if (waited < kLate || waited < worked) return;
+    const bool soon = now - last_late < 8 * alone;
+    alone = std::min<Clock::duration>(soon ? 2 * alone : 2 * waited, kMost);
+    last_late = now;
+    alone_until = now + alone;
+  }
+
+  bool enter() {
+    std::uint32_t inside = gate.load(std::memory_order_acquire);
+    while ((inside & kOpen) != 0) {
+      if (gate.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) return true;
+    }
+    return false;
+  }
+
   void serve(int thread) {
     if (!cpus.empty()) pin_to({cpus[static_cast<std::size_t>(thread)]});
-    for (std::uint32_t seen = 0;; ++seen) {
+    std::uint32_t seen = 0, joined = 0;
+    for (;;) {
       start.wait_while(seen, spins);
-      if (stop) return;
-      call(thread);
-      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) finish.advance();
+      seen = start.value();
+      if (stop.load(std::memory_order_acquire)) return;
+      if (common.load(std::memory_order_acquire) != joined) {
+        ++joined;
+        call(thread);
+        if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) finish.advance();
+      } else if (enter()) {
+        call(thread);
+        // The last one to leave a closed gate wakes the caller.
+        if (gate.fetch_sub(1, std::memory_order_acq_rel) == 1) finish.advance();
+      }
     }
   }
 
+  void rethrow() {
+    if (!failure) return;
+    const std::exception_ptr thrown = std::exchange(failure, nullptr);
+    std::rethrow_exception(thrown);
+  }
+
   void shut_down() {
-    stop = true;
+    stop.store(true, std::memory_order_release);
     start.advance();
     for (std::thread& worker : workers) worker.join();
     if (!callers_cpus.empty()) pin_to(callers_cpus);
@@ -206,13 +252,32 @@ void ThreadPool::run(const std::function<void(int thread, int threads)>& work) {
   const std::uint32_t before = p.finish.value();
   p.work = &work;
   p.running.store(p.threads - 1, std::memory_order_relaxed);
+  p.common.fetch_add(1, std::memory_order_release);
   p.start.advance();
   p.call(0);
   p.finish.wait_while(before, p.spins);
-  if (p.failure) {
-    const std::exception_ptr failure = std::exchange(p.failure, nullptr);
-    std::rethrow_exception(failure);
+  p.rethrow();
+}
+
+void ThreadPool::share(const std::function<void(int thread, int threads)>& work) {
+  Impl& p = *impl_;
+  const auto begin = Clock::now();
+  if (p.threads == 1 || begin < p.alone_until) {
+    work(0, p.threads);
+    return;
   }
+  const std::uint32_t before = p.finish.value();
+  p.work = &work;
+  p.gate.store(Impl::kOpen, std::memory_order_release);
+  p.start.advance();
+  p.call(0);
+  const std::uint32_t inside = p.gate.fetch_and(~Impl::kOpen, std::memory_order_acq_rel);
+  if ((inside & ~Impl::kOpen) != 0) {
+    const auto done = Clock::now();
+    p.finish.wait_while(before, p.spins);
+    p.learn_from_wait(done - begin, done, Clock::now());
+  }
+  p.rethrow();
 }
 
 void ThreadPool::barrier() {

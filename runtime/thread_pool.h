@@ -44,6 +44,10 @@ class ThreadPool {
   // must not throw, the others would wait for ever.
   void run(const std::function<void(int thread, int threads)>& work);
   void barrier();               // inside run only
+  // Runs work on the caller and on every other thread that arrives before the caller is done with
+  // it; work takes its items from a WorkQueue. A thread that the host has put aside then costs
+  // nothing but its help.
+  void share(const std::function<void(int thread, int threads)>& work);
 
  private:
   struct Impl;

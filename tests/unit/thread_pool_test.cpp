@@ -56,6 +56,39 @@ TEST(ThreadPool, WorkQueueHandsOutEveryIndexOnce) {
   EXPECT_EQ(taken, std::vector<int>(1001, 1));
 }
 
+TEST(ThreadPool, SharedWorkIsDoneOnceAndMixesWithCommonWork) {
+  ThreadPool pool(4, Pinning::Off);
+  WorkQueue queue;
+  std::vector<int> taken(257);
+  std::atomic<int> common{0};
+  constexpr int kRounds = 2000;
+  for (int round = 0; round < kRounds; ++round) {
+    queue.reset(257, 16);
+    pool.share([&](int, int threads) {
+      EXPECT_EQ(threads, 4);
+      std::int64_t begin = 0, end = 0;
+      while (queue.take(begin, end)) {
+        for (std::int64_t i = begin; i < end; ++i) ++taken[static_cast<std::size_t>(i)];
+      }
+    });
+    if (round % 3 == 0) pool.run([&](int, int) { ++common; });
+  }
+  EXPECT_EQ(taken, std::vector<int>(257, kRounds));
+  EXPECT_EQ(common, (kRounds + 2) / 3 * 4);
+}
+
+TEST(ThreadPool, SharedWorkCarriesExceptionsToo) {
+  ThreadPool pool(2, Pinning::Off);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_THROW(pool.share([](int thread, int) {
+      if (thread == 0) throw std::runtime_error("x");
+    }), std::runtime_error);
+  }
+  int calls = 0;
+  pool.share([&](int thread, int) { if (thread == 0) ++calls; });
+  EXPECT_EQ(calls, 1);
+}
+
 TEST(ThreadPool, CarriesAnExceptionToTheCallerAndGoesOn) {
   ThreadPool pool(3, Pinning::Off);
   for (int who = 0; who < 3; ++who) {
