@@ -11,7 +11,7 @@ namespace bandwall {
 namespace {
 
 constexpr std::int64_t kCellStep = 256;
-constexpr std::int64_t kMostContext = 1'000'000'000'000;   // far beyond any; keeps products exact
+constexpr std::int64_t kMostContext = 1'000'000'000'000;  // far beyond any; keeps products exact
 // Share of the usable memory within which nobody should promise either way: the estimate itself is
 // good to about 1 %, and driver versions alone move the visible memory of one machine by 1.6 %.
 constexpr double kCloseMargin = 0.025;
@@ -29,7 +29,7 @@ double devices(const Machine& machine) { return std::max(1, machine.devices); }
 struct Report {
   FitReport r;
   void line(std::string what, double bytes, std::string how) {
-    const Bytes whole(std::ceil(bytes));   // whole bytes, so that the sums are exact
+    const Bytes whole(std::ceil(bytes));  // whole bytes, so that the sums are exact
     if (!(whole > Bytes(0))) return;
     r.needed += whole;
     r.lines.push_back({std::move(what), whole, std::move(how)});
@@ -61,8 +61,8 @@ void weight_lines(const Machine& machine, const ModelSpec& model, Report& report
 double full_cells(const FitOptions& o) { return round256(static_cast<double>(o.context)); }
 
 double window_cells(const Hyper& h, const FitOptions& o) {
-  return round256(std::min(static_cast<double>(o.context), static_cast<double>(h.window) +
-                                                               static_cast<double>(o.n_ubatch)));
+  return round256(std::min(static_cast<double>(o.context),
+                           static_cast<double>(h.window) + static_cast<double>(o.n_ubatch)));
 }
 
 void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
@@ -75,10 +75,11 @@ void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
                       o.kv.v->bytes_for(static_cast<double>(h.v_width())).value();
   const double sequences = static_cast<double>(o.sequences);
   const auto how = [&](std::int64_t layers, double cells, const char* rule) {
-    return fmt::format("{} layers x {:.0f} cells ({}) x {} sequence(s) x {} B per cell: {} K values "
-                       "of {} + {} V values of {}",
-                       layers, cells, rule, o.sequences, cell, h.k_width(), o.kv.k->name,
-                       h.v_width(), o.kv.v->name);
+    return fmt::format(
+        "{} layers x {:.0f} cells ({}) x {} sequence(s) x {} B per cell: {} K values "
+        "of {} + {} V values of {}",
+        layers, cells, rule, o.sequences, cell, h.k_width(), o.kv.k->name, h.v_width(),
+        o.kv.v->name);
   };
   report.line("KV cache", static_cast<double>(full) * full_cells(o) * sequences * cell,
               how(full, full_cells(o), "context rounded up to 256"));
@@ -90,10 +91,10 @@ void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
 // Recurrent layers keep the tail of the convolution and the state, float32, per sequence.
 void recurrent_line(const ModelSpec& model, const FitOptions& o, Report& report) {
   const std::int64_t values = model.hyper.state_values();
-  report.line("recurrent state",
-              4.0 * static_cast<double>(values) * static_cast<double>(o.sequences),
-              fmt::format("4 x {} values (convolution tail and state of all layers) x {} sequence(s)",
-                          values, o.sequences));
+  report.line(
+      "recurrent state", 4.0 * static_cast<double>(values) * static_cast<double>(o.sequences),
+      fmt::format("4 x {} values (convolution tail and state of all layers) x {} sequence(s)",
+                  values, o.sequences));
 }
 
 double ffn_width(const Hyper& h) {
@@ -110,20 +111,21 @@ void buffer_lines(const Machine& machine, const ModelSpec& model, const FitOptio
   const double mask = 6 * ub * cells + 8 * ub * ffn_width(h);
   const double count = devices(machine);
   const std::string each = machine.devices > 1 ? fmt::format(" on each of {} devices", count) : "";
-  report.line("compute buffer", count * std::max(head, mask),
-              head >= mask
-                  ? fmt::format("4 x {} x ({} + {}){}: logits and hidden of a ubatch", ub, h.vocab,
-                                h.hidden, each)
-                  : fmt::format("6 x {} x {:.0f} + 8 x {} x {}{}: masks and feed-forward of a ubatch",
-                                ub, cells, ub, ffn_width(h), each));
+  report.line(
+      "compute buffer", count * std::max(head, mask),
+      head >= mask
+          ? fmt::format("4 x {} x ({} + {}){}: logits and hidden of a ubatch", ub, h.vocab,
+                        h.hidden, each)
+          : fmt::format("6 x {} x {:.0f} + 8 x {} x {}{}: masks and feed-forward of a ubatch", ub,
+                        cells, ub, ffn_width(h), each));
   if (o.runtime_bytes) {
     report.line("runtime context", count * o.runtime_bytes->value(),
                 "as the backend states: kernels, streams, libraries" + each);
   }
-  if (is_discrete(machine)) return;   // the two below lie in host memory there
+  if (is_discrete(machine)) return;  // the two below lie in host memory there
   report.line("host buffer", 4 * ub * (cells + 2 * hidden),
-              fmt::format("4 x {} x ({:.0f} + 2 x {}): positions, masks, two hidden rows", ub, cells,
-                          h.hidden));
+              fmt::format("4 x {} x ({:.0f} + 2 x {}): positions, masks, two hidden rows", ub,
+                          cells, h.hidden));
   report.line("output buffer", 4 * vocab * static_cast<double>(o.sequences),
               fmt::format("4 x {} x {} sequence(s): logits", h.vocab, o.sequences));
 }
@@ -155,7 +157,8 @@ void check_options(const Machine& machine, const FitOptions& o) {
   BANDWALL_CHECK(o.kv.k != nullptr && o.kv.v != nullptr);
   const auto check = [](const char* field, std::int64_t value, std::int64_t most) {
     if (value >= 1 && value <= most) return;
-    throw Error::input(field, fmt::format("{} is outside 1..{}; give a number inside it", value, most));
+    throw Error::input(field,
+                       fmt::format("{} is outside 1..{}; give a number inside it", value, most));
   };
   check("context", o.context, kMostContext);
   check("n_ubatch", o.n_ubatch, 1'000'000);
@@ -167,7 +170,7 @@ std::optional<std::int64_t> largest_context(const Machine& machine, const ModelS
                                             FitOptions o) {
   const std::int64_t trained = model.hyper.context_train;
   const std::int64_t limit = (trained > 0 ? trained : std::int64_t{1} << 30) / kCellStep;
-  std::int64_t low = 0, high = std::max<std::int64_t>(1, limit);   // in steps of 256
+  std::int64_t low = 0, high = std::max<std::int64_t>(1, limit);  // in steps of 256
   const auto fits = [&](std::int64_t steps) {
     o.context = steps * kCellStep;
     return report_without_search(machine, model, o).verdict == Verdict::Fits;
@@ -192,12 +195,13 @@ void add_notes(const Machine& machine, const ModelSpec& model, const FitOptions&
                                   o.context, trained));
   }
   if (r.max_context && trained > 0 && *r.max_context + kCellStep > trained) {
-    r.notes.push_back(fmt::format("max_context is the model's training context ({}), not memory",
-                                  trained));
+    r.notes.push_back(
+        fmt::format("max_context is the model's training context ({}), not memory", trained));
   }
   if (!o.runtime_bytes) {
-    r.notes.push_back("not counted: the runtime's own context and kernels (unknown here, often "
-                      "hundreds of MiB) and a server's prompt cache (up to 8192 MiB by default)");
+    r.notes.push_back(
+        "not counted: the runtime's own context and kernels (unknown here, often "
+        "hundreds of MiB) and a server's prompt cache (up to 8192 MiB by default)");
   }
   if (is_discrete(machine)) {
     r.notes.push_back("host memory is needed besides: the token table, host and output buffers");
@@ -207,11 +211,12 @@ void add_notes(const Machine& machine, const ModelSpec& model, const FitOptions&
                                   machine.devices));
   }
   if (r.verdict == Verdict::TooClose) {
-    r.notes.push_back(fmt::format(
-        "too close to call: needed is within {:.1f} % of usable, or between usable ({}) and visible "
-        "({})",
-        100 * kCloseMargin, gb_and_gib(r.usable),
-        gb_and_gib(machine.pool().visible.value * devices(machine))));
+    r.notes.push_back(
+        fmt::format("too close to call: needed is within {:.1f} % of usable, or between usable "
+                    "({}) and visible "
+                    "({})",
+                    100 * kCloseMargin, gb_and_gib(r.usable),
+                    gb_and_gib(machine.pool().visible.value * devices(machine))));
   }
 }
 
@@ -219,9 +224,12 @@ void add_notes(const Machine& machine, const ModelSpec& model, const FitOptions&
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::Fits: return "fits";
-    case Verdict::TooClose: return "too_close";
-    case Verdict::DoesNotFit: return "does_not_fit";
+    case Verdict::Fits:
+      return "fits";
+    case Verdict::TooClose:
+      return "too_close";
+    case Verdict::DoesNotFit:
+      return "does_not_fit";
   }
   return "?";
 }

@@ -47,10 +47,14 @@ struct Band {
 };
 Band band_of(Basis basis, bool prefill) {
   switch (basis) {
-    case Basis::MeasuredHere: return prefill ? Band{0.85, 1.15} : Band{0.90, 1.10};
-    case Basis::CalibratedBackend: return prefill ? Band{0.85, 1.37} : Band{0.94, 1.06};
-    case Basis::SameClass: return prefill ? Band{0.67, 1.50} : Band{0.85, 1.15};
-    case Basis::DatasheetOnly: return prefill ? Band{0.50, 2.00} : Band{0.85, 1.40};
+    case Basis::MeasuredHere:
+      return prefill ? Band{0.85, 1.15} : Band{0.90, 1.10};
+    case Basis::CalibratedBackend:
+      return prefill ? Band{0.85, 1.37} : Band{0.94, 1.06};
+    case Basis::SameClass:
+      return prefill ? Band{0.67, 1.50} : Band{0.85, 1.15};
+    case Basis::DatasheetOnly:
+      return prefill ? Band{0.50, 2.00} : Band{0.85, 1.40};
   }
   return {0.5, 2.0};
 }
@@ -81,8 +85,8 @@ void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
                       joined(gaps.formats)));
   }
   if (!gaps.kv_formats.empty() && plan.kv() > Bytes(0)) {
-    widen(p, 1.0, 1.05, fmt::format("no measured KV rate for {}; default used",
-                                    joined(gaps.kv_formats)));
+    widen(p, 1.0, 1.05,
+          fmt::format("no measured KV rate for {}; default used", joined(gaps.kv_formats)));
   }
   if (!gaps.slower_than_bytes.empty()) {
     // Five points of two sources lie within +-15 % of 3e11 elements per second.
@@ -91,9 +95,10 @@ void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
                       joined(gaps.slower_than_bytes)));
   }
   if (has_latent_or_state(model)) {
-    widen(p, 0.95, 1.15,
-          "structural extrapolation: latent attention or recurrent layers have more and smaller ops "
-          "than the models this backend was calibrated on");
+    widen(
+        p, 0.95, 1.15,
+        "structural extrapolation: latent attention or recurrent layers have more and smaller ops "
+        "than the models this backend was calibrated on");
   }
   const bool uniform_batch = plan.step.sequences > 1 && model.hyper.experts > 0;
   if (uniform_batch) {
@@ -105,9 +110,9 @@ void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
   }
   if (machine.devices > 1) {
     widen(p, 0.9, 1.25,
-          gaps.no_link_latency
-              ? "split over devices: link latency unknown, taken as none"
-              : "split over devices: two all-reduces per layer at the link's latency, not overlapped");
+          gaps.no_link_latency ? "split over devices: link latency unknown, taken as none"
+                               : "split over devices: two all-reduces per layer at the link's "
+                                 "latency, not overlapped");
   }
 }
 
@@ -115,21 +120,30 @@ void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
 
 std::string_view name(Bound bound) {
   switch (bound) {
-    case Bound::WeightBandwidth: return "weight_bandwidth";
-    case Bound::KvBandwidth: return "kv_bandwidth";
-    case Bound::Compute: return "compute";
-    case Bound::Dequantization: return "dequantization";
-    case Bound::Overhead: return "overhead";
+    case Bound::WeightBandwidth:
+      return "weight_bandwidth";
+    case Bound::KvBandwidth:
+      return "kv_bandwidth";
+    case Bound::Compute:
+      return "compute";
+    case Bound::Dequantization:
+      return "dequantization";
+    case Bound::Overhead:
+      return "overhead";
   }
   return "?";
 }
 
 std::string_view name(Basis basis) {
   switch (basis) {
-    case Basis::MeasuredHere: return "measured_here";
-    case Basis::CalibratedBackend: return "calibrated_backend";
-    case Basis::SameClass: return "same_class";
-    case Basis::DatasheetOnly: return "datasheet_only";
+    case Basis::MeasuredHere:
+      return "measured_here";
+    case Basis::CalibratedBackend:
+      return "calibrated_backend";
+    case Basis::SameClass:
+      return "same_class";
+    case Basis::DatasheetOnly:
+      return "datasheet_only";
   }
   return "?";
 }

@@ -1,6 +1,7 @@
 // Prices a Plan on a machine under a backend. Serial sum, op by op (not a max() roofline):
 //   t_op = c_op + max(weights / stream(format, working set), ...) + kv / kv_stream
-//          + flops / F(n) + attention flops / F_attn ;  T_step = t_step + layers * c_layer + sum t_op
+//          + flops / F(n) + attention flops / F_attn ;  T_step = t_step + layers * c_layer + sum
+//          t_op
 // Evidence for the serial sum and for fixed costs per op: reports/decisions/. The speed of light is
 // bytes / peak bandwidth or flops / peak rate, whichever is larger, with no other cost.
 //   Prediction p = predict(machine, backend, plan, kv);   p.ledger.op_time()
@@ -29,11 +30,11 @@ struct OpPrediction {
 
 struct Prediction {
   std::vector<OpPrediction> ops;
-  Ledger ledger;                 // plan's traffic with expected times; wall = step time
+  Ledger ledger;  // plan's traffic with expected times; wall = step time
   Seconds step, speed_of_light;
-  Bound bound;                   // the largest share of the step
+  Bound bound;  // the largest share of the step
   Basis basis;
-  double low = 1, high = 1;      // factors on the step time: [step*low, step*high]
+  double low = 1, high = 1;  // factors on the step time: [step*low, step*high]
   std::vector<std::string> notes;
 };
 
@@ -52,7 +53,7 @@ struct Throughput {
   Seconds total;
   Bound bound;
   Basis basis;
-  Bytes bytes_weights, bytes_kv;        // of one decode step (or of the whole prompt)
+  Bytes bytes_weights, bytes_kv;  // of one decode step (or of the whole prompt)
   std::vector<std::string> notes;
 };
 Throughput predict_decode(const Machine&, const Backend&, const ModelSpec&, const Scenario&);

@@ -28,8 +28,8 @@ const RateCurve* pick_curve(const std::vector<RateCurve>& curves, int threads) {
 double devices(const PricingContext& c) { return std::max(1, c.machine->devices); }
 
 struct FoundRate {
-  BytesPerSecond rate;   // of one device
-  bool own = false;      // a row of this very format
+  BytesPerSecond rate;  // of one device
+  bool own = false;     // a row of this very format
 };
 
 std::optional<BytesPerSecond> stream_row(const PricingContext& c, const std::string& key,
@@ -76,8 +76,8 @@ const Sourced<ElementsPerSecond>* element_roof(const PricingContext& c, const Kv
 
 struct KvPart {
   const KvFormat* format;
-  double share;       // of the bytes
-  double elements;    // of the scores
+  double share;     // of the bytes
+  double elements;  // of the scores
 };
 
 void price_kv(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& gaps) {
@@ -99,7 +99,7 @@ void price_kv(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& 
         cost.dequantization += by_elements - by_bytes;
         gaps.slower_than_bytes.insert(std::string(part.format->name));
       } else {
-        cost.compute += by_elements - by_bytes;   // plain cells: many query heads share one KV head
+        cost.compute += by_elements - by_bytes;  // plain cells: many query heads share one KV head
       }
     }
   }
@@ -269,8 +269,7 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
   if (backend.layer_seconds && !ops_of_layer.empty()) {
     double ops = 0;
     for (const auto& [layer, count] : ops_of_layer) ops += count;
-    c.layer_share = backend.layer_seconds->value *
-                    (static_cast<double>(ops_of_layer.size()) / ops);
+    c.layer_share = backend.layer_seconds->value * (static_cast<double>(ops_of_layer.size()) / ops);
   }
   return c;
 }
@@ -284,8 +283,8 @@ OpCost price(const PricingContext& context, const Op& op, PricingGaps& gaps) {
     cost.kv += op.traffic.state /
                achievable_bandwidth(*context.machine, context.working_set, context.threads);
   }
-  cost.overhead = fixed_cost(context, op) + elementwise_cost(context, op) +
-                  link_cost(context, op, gaps);
+  cost.overhead =
+      fixed_cost(context, op) + elementwise_cost(context, op) + link_cost(context, op, gaps);
   return cost;
 }
 

@@ -1,10 +1,10 @@
 // The price of one op: what each of its parts costs on a machine under a backend, in seconds.
 //   t = weights + dequantization + kv + compute + overhead        (serial sum, no overlap)
-// weights: bytes at the lower of the format's stream rate and what memory gives; dequantization: the
-// time above that, because the kernel is slower than memory; kv: cells read and written; compute:
-// flops of the rows after the first (the first is inside the stream rate, which is measured by
-// matrix x vector) at rate * n / (n + n_half); overhead: fixed cost of op, layer and link, and the
-// elementwise work. Used by predict.cpp only.
+// weights: bytes at the lower of the format's stream rate and what memory gives; dequantization:
+// the time above that, because the kernel is slower than memory; kv: cells read and written;
+// compute: flops of the rows after the first (the first is inside the stream rate, which is
+// measured by matrix x vector) at rate * n / (n + n_half); overhead: fixed cost of op, layer and
+// link, and the elementwise work. Used by predict.cpp only.
 #pragma once
 
 #include <set>
@@ -29,15 +29,15 @@ struct PricingContext {
   KvConfig kv;
   Step step;
   int threads = 0;
-  Bytes working_set;                 // bytes touched between two uses of a dense tensor
-  Bytes expert_working_set;          // ... of the weights of one expert
-  Seconds layer_share;               // layer_seconds / ops of a layer
+  Bytes working_set;         // bytes touched between two uses of a dense tensor
+  Bytes expert_working_set;  // ... of the weights of one expert
+  Seconds layer_share;       // layer_seconds / ops of a layer
 };
 
 // Facts met while pricing that lower the confidence; names are sorted, each once.
 struct PricingGaps {
-  std::set<std::string> formats;     // no stream rate: the default was used
-  std::set<std::string> kv_formats;  // no KV rate of their own
+  std::set<std::string> formats;            // no stream rate: the default was used
+  std::set<std::string> kv_formats;         // no KV rate of their own
   std::set<std::string> slower_than_bytes;  // KV formats whose element rate, not bytes, decided
   bool no_gemm_rate = false;
   bool no_link_latency = false;

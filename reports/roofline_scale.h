@@ -1,6 +1,7 @@
 // The log-log frame that both roofline charts share: ranges in whole decades around the data, and
 // points in the order of their marks (1, 2, ... 9, a, b, ...).
-//   RooflineFrame f = roofline_frame(r);  f.x(FlopsPerByte(1))  // 0 at the left edge, 1 at the right
+//   RooflineFrame f = roofline_frame(r);  f.x(FlopsPerByte(1))  // 0 at the left edge, 1 at the
+//   right
 // Holds no drawing.
 #pragma once
 
@@ -12,8 +13,8 @@
 namespace bandwall {
 
 struct RooflineFrame {
-  int x_low = -1, x_high = 3;      // powers of ten, flop per byte
-  int y_low = 9, y_high = 14;      // powers of ten, flop per second
+  int x_low = -1, x_high = 3;  // powers of ten, flop per byte
+  int y_low = 9, y_high = 14;  // powers of ten, flop per second
   double x(FlopsPerByte intensity) const;
   double y(FlopsPerSecond rate) const;
 };

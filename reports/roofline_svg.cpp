@@ -36,10 +36,18 @@ std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
       default:
         if (static_cast<unsigned char>(c) >= 0x20) out += c;
     }
@@ -57,7 +65,7 @@ struct Box {
 struct Plot {
   const Roofline& r;
   RooflineFrame frame;
-  std::vector<Box> taken;          // labels and points already placed
+  std::vector<Box> taken;  // labels and points already placed
   double px(double share) const { return kLeft + std::clamp(share, 0.0, 1.0) * kPlotWidth; }
   double py(double share) const { return kBottom - std::clamp(share, 0.0, 1.0) * kPlotHeight; }
   bool is_free(const Box& box) const {
@@ -67,8 +75,8 @@ struct Plot {
 
 std::string text_at(double x, double y, std::string_view anchor, std::string_view css,
                     std::string_view text) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>\n", x,
-                     y, anchor, css, escaped(text));
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>\n",
+                     x, y, anchor, css, escaped(text));
 }
 
 std::string line_at(double x1, double y1, double x2, double y2, std::string_view css) {
@@ -146,8 +154,10 @@ std::string points(Plot& plot) {
   for (const RooflinePoint& p : plot.r.points) {
     const double x = plot.px(f.x(p.intensity)), y = plot.py(f.y(p.expected));
     plot.taken.push_back({x - 4, y - 4, 8, 8});
-    dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" class=\"point\"><title>{}</title>"
-                        "</circle>\n", x, y, escaped(p.name));
+    dots += fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" class=\"point\"><title>{}</title>"
+        "</circle>\n",
+        x, y, escaped(p.name));
   }
   for (std::size_t i = 0; i < plot.r.points.size(); ++i) {
     const RooflinePoint& p = plot.r.points[i];
@@ -206,8 +216,8 @@ std::string roofline_svg(const Roofline& r, const RooflineSvgOptions& options) {
   const std::string title = options.title.empty() ? "Roofline of " + r.machine : options.title;
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
-      "viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\">\n<title>{2}</title>\n", kWidth, height,
-      escaped(title));
+      "viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\">\n<title>{2}</title>\n",
+      kWidth, height, escaped(title));
   out += kStyle;
   out += text_at(kLeft, 22, "start", "title", title);
   out += text_at(kLeft, 41, "start", "small",

@@ -10,13 +10,15 @@
 namespace bandwall {
 namespace {
 
-constexpr int kAxis = 12;   // columns of the y labels
+constexpr int kAxis = 12;  // columns of the y labels
 
 class Canvas {
  public:
   Canvas(int width, int height)
-      : width_(width), height_(height),
-        rows_(static_cast<std::size_t>(height), std::string(static_cast<std::size_t>(width), ' ')) {}
+      : width_(width),
+        height_(height),
+        rows_(static_cast<std::size_t>(height), std::string(static_cast<std::size_t>(width), ' ')) {
+  }
   int column(double x) const {
     return static_cast<int>(std::lround(std::clamp(x, 0.0, 1.0) * (width_ - 1)));
   }
@@ -69,7 +71,8 @@ void draw_points(const Roofline& r, const RooflineFrame& f, Canvas& canvas) {
 }
 
 std::string x_axis(const RooflineFrame& f, int width) {
-  std::string ticks(static_cast<std::size_t>(width), '-'), labels(static_cast<std::size_t>(width + 8), ' ');
+  std::string ticks(static_cast<std::size_t>(width), '-'),
+      labels(static_cast<std::size_t>(width + 8), ' ');
   for (int d = f.x_low; d <= f.x_high; ++d) {
     const double share = static_cast<double>(d - f.x_low) / (f.x_high - f.x_low);
     const auto c = static_cast<std::size_t>(std::lround(share * (width - 1)));

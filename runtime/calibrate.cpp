@@ -21,16 +21,16 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-constexpr double kQuickBudget = 15;   // seconds; at most this: the quick form
+constexpr double kQuickBudget = 15;  // seconds; at most this: the quick form
 
 struct Schedule {
   bool quick = false;
   int rounds = 3;
-  double at_least = 0.03;              // seconds of one sample
+  double at_least = 0.03;  // seconds of one sample
   std::size_t arena = 0;
-  std::vector<double> read_sets, matrix_sets;   // bytes
+  std::vector<double> read_sets, matrix_sets;  // bytes
   std::vector<Format> formats;
-  std::vector<std::int64_t> rows;      // n of the matrix products
+  std::vector<std::int64_t> rows;  // n of the matrix products
 };
 
 // Large working sets must be far beyond the last cache, or they measure the cache.
@@ -42,11 +42,12 @@ std::size_t arena_bytes(const HostInfo& host, bool quick) {
 }
 
 std::vector<Format> wanted_formats(const CalibrateOptions& options, bool quick) {
-  const std::vector<Format> common = {Format::F32, Format::F16, Format::Q8_0, Format::Q4_K, Format::Q6_K};
+  const std::vector<Format> common = {Format::F32, Format::F16, Format::Q8_0, Format::Q4_K,
+                                      Format::Q6_K};
   std::vector<Format> formats;
   if (!options.formats.empty()) {
     formats = options.formats;
-    formats.push_back(Format::F32);    // routers and norms are float32 in every file
+    formats.push_back(Format::F32);  // routers and norms are float32 in every file
   } else if (quick) {
     formats = common;
   } else {
@@ -65,7 +66,7 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   Schedule s;
   s.quick = options.budget.value() <= kQuickBudget;
   s.rounds = s.quick ? 5 : 7;
-  s.at_least = s.quick ? 0.004 : 0.012;   // short ones are seldom disturbed
+  s.at_least = s.quick ? 0.004 : 0.012;  // short ones are seldom disturbed
   s.arena = arena_bytes(host, s.quick);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
@@ -95,9 +96,9 @@ Shape shape_for(double working_set) {
 }
 
 struct Samples {
-  std::map<int, std::map<double, Series>> read;                          // threads, working set
-  std::map<Format, std::map<int, std::map<double, Series>>> stream;     // format, threads, set
-  std::map<Format, std::map<std::int64_t, Series>> product;             // format, n: seconds
+  std::map<int, std::map<double, Series>> read;                      // threads, working set
+  std::map<Format, std::map<int, std::map<double, Series>>> stream;  // format, threads, set
+  std::map<Format, std::map<std::int64_t, Series>> product;          // format, n: seconds
   std::map<std::string, Series> kv_rate, kv_elements;
   Series attention_rate, run;
 };
@@ -105,10 +106,14 @@ struct Samples {
 class Session {
  public:
   Session(const CalibrateOptions& options, const HostInfo& host)
-      : options_(options), start_(now()), schedule_(make_schedule(options, host)),
+      : options_(options),
+        start_(now()),
+        schedule_(make_schedule(options, host)),
         table_(best_kernels()),
         threads_(options.threads > 0 ? options.threads : default_threads()),
-        one_(1, Pinning::On), all_(threads_, Pinning::On), arena_(schedule_.arena) {}
+        one_(1, Pinning::On),
+        all_(threads_, Pinning::On),
+        arena_(schedule_.arena) {}
 
   void measure() {
     const int rounds = schedule_.rounds;
@@ -147,11 +152,13 @@ class Session {
   }
 
   void measure_reads() {
-    fill_random_blocks(Format::Q8_0, arena_.data(), std::min<std::size_t>(arena_.size(), 1 << 20), 1);
+    fill_random_blocks(Format::Q8_0, arena_.data(), std::min<std::size_t>(arena_.size(), 1 << 20),
+                       1);
     with_pools([&](ThreadPool& pool) {
       for (const double set : schedule_.read_sets) {
         samples_.read[pool.size()][set].add(quiet_sample([&] {
-          return read_rate(pool, arena_.data(), static_cast<std::size_t>(set), schedule_.at_least / 2);
+          return read_rate(pool, arena_.data(), static_cast<std::size_t>(set),
+                           schedule_.at_least / 2);
         }));
       }
     });
@@ -168,10 +175,9 @@ class Session {
       for (const double set : schedule_.matrix_sets) {
         const Shape shape = shape_for(set);
         const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, set, 1);
-        double t = quiet_sample([&] {
-          return matrix_seconds(table_, pool, p, arena_.data(), schedule_.at_least);
-        });
-        if (pool.size() > 1) t = std::max(t - run, t / 2);   // calls of the pool are priced per op
+        double t = quiet_sample(
+            [&] { return matrix_seconds(table_, pool, p, arena_.data(), schedule_.at_least); });
+        if (pool.size() > 1) t = std::max(t - run, t / 2);  // calls of the pool are priced per op
         samples_.stream[format][pool.size()][set].add(p.bytes() / t);
       }
     };
@@ -214,7 +220,8 @@ class Session {
       p.n = n;
       return p;
     };
-    for (const std::int64_t dim : {64, 128}) {   // the two common head sizes; the median lies between
+    for (const std::int64_t dim :
+         {64, 128}) {  // the two common head sizes; the median lies between
       auto near = probe(1024, 4, 1), far = probe(4096, 4, 1);
       near.head_dim = far.head_dim = dim;
       const double seconds = slope(near, far);
@@ -258,8 +265,9 @@ RateCurve curve(int threads, const std::map<double, Series>& by_set, const char*
   return c;
 }
 
-// T(n) - T(1) = a (n - 1) + b (n - 1) / n with a = flops per row / rate and b = a * n_half: the time
-// that rows after the first add at F(n) = rate * n / (n + n_half). Least squares on relative errors.
+// T(n) - T(1) = a (n - 1) + b (n - 1) / n with a = flops per row / rate and b = a * n_half: the
+// time that rows after the first add at F(n) = rate * n / (n + n_half). Least squares on relative
+// errors.
 std::optional<GemmRate> fit_gemm(const std::map<std::int64_t, Series>& seconds, double row_flops) {
   const auto one = seconds.find(1);
   if (one == seconds.end()) return std::nullopt;
@@ -307,7 +315,8 @@ Machine machine_of(const Session& session, const HostInfo& host) {
   const auto& curves = s.read;
   const Series& far = curves.rbegin()->second.rbegin()->second;
   double best = far.best();
-  for (const auto& [threads, by_set] : curves) best = std::max(best, by_set.rbegin()->second.best());
+  for (const auto& [threads, by_set] : curves)
+    best = std::max(best, by_set.rbegin()->second.best());
   // No data sheet here: the best that a plain read was seen to reach stands for the peak.
   pool.peak = {BytesPerSecond(best), measured("best sample of the read probe, memory-sized")};
   pool.achievable = sourced<BytesPerSecond>(far, "read probe, all threads, memory-sized");
@@ -362,14 +371,16 @@ void add_streams(const Session& session, Backend& backend) {
       backend.stream_curves[key].push_back(curve(threads, by_set, "matrix x vector"));
     }
     const Series& far = by_threads.rbegin()->second.rbegin()->second;
-    backend.stream[key] = sourced<BytesPerSecond>(far, "matrix x vector, all threads, memory-sized");
+    backend.stream[key] =
+        sourced<BytesPerSecond>(far, "matrix x vector, all threads, memory-sized");
     if (info(format).quantized && (!slowest || backend.stream[key].value < slowest->value)) {
       slowest = backend.stream[key];
       slowest_curves = backend.stream_curves[key];
     }
   }
   if (!slowest) return;
-  backend.stream["default"] = {slowest->value, {Source::Kind::Derived, "the slowest measured format"}};
+  backend.stream["default"] = {slowest->value,
+                               {Source::Kind::Derived, "the slowest measured format"}};
   backend.stream_curves["default"] = slowest_curves;
 }
 
@@ -388,7 +399,8 @@ Backend backend_of(Session& session, Machine& machine) {
     b.kv_stream[type] = sourced<BytesPerSecond>(series, "attention, four query heads per KV head");
   }
   for (const auto& [type, series] : s.kv_elements) {
-    b.kv_elements[type] = sourced<ElementsPerSecond>(series, "attention, eight query heads per KV head");
+    b.kv_elements[type] =
+        sourced<ElementsPerSecond>(series, "attention, eight query heads per KV head");
   }
   if (!s.attention_rate.empty()) {
     b.attention_rate = sourced<FlopsPerSecond>(s.attention_rate, "attention of 64 positions");
@@ -415,15 +427,20 @@ std::string today() {
 void judge_quiet(const HostWatch& watch, const HostInfo& host, Calibration& c) {
   const double others = watch.others(), stolen = watch.stolen();
   if (others > 0.10 * host.logical_cpus) {
-    c.warning = fmt::format("other processes used {:.1f} of {} processors while measuring; the "
-                            "figures are too low, calibrate again on a quiet host",
-                            others, host.logical_cpus);
+    c.warning = fmt::format(
+        "other processes used {:.1f} of {} processors while measuring; the "
+        "figures are too low, calibrate again on a quiet host",
+        others, host.logical_cpus);
   } else if (stolen > 0.02 * host.logical_cpus) {
-    c.warning = fmt::format("the hypervisor took {:.0f} % of the processor time while measuring; "
-                            "calibrate again later", 100 * stolen / host.logical_cpus);
+    c.warning = fmt::format(
+        "the hypervisor took {:.0f} % of the processor time while measuring; "
+        "calibrate again later",
+        100 * stolen / host.logical_cpus);
   } else if (c.spread > 0.10) {
-    c.warning = fmt::format("the bandwidth probe varied by {:.0f} % while measuring; calibrate again "
-                            "on a quiet host", 100 * c.spread);
+    c.warning = fmt::format(
+        "the bandwidth probe varied by {:.0f} % while measuring; calibrate again "
+        "on a quiet host",
+        100 * c.spread);
   }
   c.host_busy = !c.warning.empty();
 }

@@ -60,9 +60,9 @@ void for_each_pair(const std::string& text, char separator, F f) {
 
 void keep_known_isa(const std::string& flags, HostInfo& info) {
   static constexpr std::string_view kShown[] = {
-      "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni",
-      "avx512vbmi", "avx512_bf16", "avx_vnni", "amx_int8", "asimd", "asimddp", "asimdhp", "i8mm",
-      "bf16", "sve", "sve2"};
+      "sse4_2",   "avx",         "avx2",       "fma",         "f16c",     "avx512f",  "avx512bw",
+      "avx512vl", "avx512_vnni", "avx512vbmi", "avx512_bf16", "avx_vnni", "amx_int8", "asimd",
+      "asimddp",  "asimdhp",     "i8mm",       "bf16",        "sve",      "sve2"};
   std::istringstream in(flags);
   const std::set<std::string> present{std::istream_iterator<std::string>(in), {}};
   for (const std::string_view flag : kShown) {
@@ -127,7 +127,7 @@ std::vector<MemoryGroup> memory_groups(const std::string& root) {
   std::vector<MemoryGroup> groups;
   const auto add = [&](const std::string& folder, const char* limit_file, const char* usage_file,
                        const char* stat_key) {
-    const auto limit = leading_number(first_line(folder + limit_file));   // "max" is no number
+    const auto limit = leading_number(first_line(folder + limit_file));  // "max" is no number
     if (limit) groups.push_back({*limit, held(folder, usage_file, stat_key)});
   };
   std::istringstream in(read_text(root + "/proc/self/cgroup"));
@@ -145,7 +145,8 @@ std::vector<MemoryGroup> memory_groups(const std::string& root) {
       if (is_v2) {
         add(mount + path, "/memory.max", "/memory.current", "inactive_file");
       } else {
-        add(mount + path, "/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file");
+        add(mount + path, "/memory.limit_in_bytes", "/memory.usage_in_bytes",
+            "total_inactive_file");
       }
       if (path.empty()) break;
       path = parent(path);
@@ -172,7 +173,7 @@ void read_memory(const std::string& root, HostInfo& info) {
 std::string bracketed(const std::string& text) {
   const auto a = text.find('['), b = text.find(']');
   return a == std::string::npos || b == std::string::npos || b < a ? std::string()
-                                                                    : text.substr(a + 1, b - a - 1);
+                                                                   : text.substr(a + 1, b - a - 1);
 }
 
 std::string compiler_text() {

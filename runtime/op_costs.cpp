@@ -38,7 +38,7 @@ Hyper small_shape(bool experts) {
 // Time of one op of a kind in decode and in a prompt of kPrompt tokens, with what it moved.
 struct KindSamples {
   Series decode, prompt;
-  LedgerRow decode_row, prompt_row;    // of one call
+  LedgerRow decode_row, prompt_row;  // of one call
 };
 using Kinds = std::map<OpKind, KindSamples>;
 
@@ -57,7 +57,8 @@ LedgerRow per_call(const LedgerRow& row) {
 void sample(Engine& engine, Kinds& kinds, Series& residual) {
   engine.reset();
   std::vector<std::int32_t> prompt(static_cast<std::size_t>(kPrompt));
-  for (std::size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<std::int32_t>(i * 7 % 512);
+  for (std::size_t i = 0; i < prompt.size(); ++i)
+    prompt[i] = static_cast<std::int32_t>(i * 7 % 512);
   Meter prefill;
   engine.evaluate(prompt, Outputs::Last, &prefill);
   for (std::int64_t i = 0; i < kDecode; ++i) {
@@ -120,7 +121,8 @@ void add_kind(OpKind kind, const KindSamples& k, const Explained& explained, Bac
   const double more = (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
   // Attention of many positions has a rate of its own; head and output norm saw one row in both.
   if (kind != OpKind::Attention && more > 0) {
-    const double rows = kind == OpKind::Experts ? kPrompt * 2.0 / 8.0 : static_cast<double>(kPrompt);
+    const double rows =
+        kind == OpKind::Experts ? kPrompt * 2.0 / 8.0 : static_cast<double>(kPrompt);
     const double prompt = k.prompt.median() - explained.stream(kind, k.prompt_row) -
                           explained.products(kind, k.prompt_row, rows);
     const double extra = prompt - decode;
@@ -128,14 +130,15 @@ void add_kind(OpKind kind, const KindSamples& k, const Explained& explained, Bac
       const double rate = more / extra;
       backend.activation_stream[key] = {
           BytesPerSecond(rate),
-          {Source::Kind::Measured, fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
+          {Source::Kind::Measured,
+           fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
       elementwise = k.decode_row.traffic.activations.value() / rate;
     }
   }
   backend.op_seconds[key] = {
       Seconds(std::max(0.0, decode - elementwise)),
-      {Source::Kind::Measured, fmt::format("engine on a small model, median, spread {:.0f} %",
-                                           100 * k.decode.spread())}};
+      {Source::Kind::Measured,
+       fmt::format("engine on a small model, median, spread {:.0f} %", 100 * k.decode.spread())}};
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Fixed cost of each op kind and the rate of its elementwise work, measured by running the engine
 // itself on a small made-up model, so that barriers, queues and call patterns are the real ones.
 //   add_op_costs(2, OpCostEffort::Quick, backend);   // fills op_seconds, activation_stream
-// What streams and products already explain (backend.stream_curves, backend.gemm) is taken off first.
+// What streams and products already explain (backend.stream_curves, backend.gemm) is taken off
+// first.
 #pragma once
 
 #include "hwmodel/machine.h"

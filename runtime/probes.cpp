@@ -57,15 +57,15 @@ double seconds_per_pass(double at_least, Pass pass) {
 
 // The read kernel: eight independent sums over whole cache lines. One body, compiled per
 // instruction set, because the width of a load decides what caches can deliver.
-#define BANDWALL_READ_BODY(WIDE)                                                \
-  typedef long long Wide __attribute__((vector_size(WIDE), aligned(WIDE)));     \
-  Wide sums[8] = {};                                                            \
-  const Wide* p = reinterpret_cast<const Wide*>(data);                          \
-  const std::size_t steps = size / (8 * sizeof(Wide));                          \
-  for (std::size_t i = 0; i < steps; ++i, p += 8) {                             \
-    for (int k = 0; k < 8; ++k) sums[k] += p[k];                                \
-  }                                                                             \
-  for (int k = 1; k < 8; ++k) sums[0] += sums[k];                               \
+#define BANDWALL_READ_BODY(WIDE)                                            \
+  typedef long long Wide __attribute__((vector_size(WIDE), aligned(WIDE))); \
+  Wide sums[8] = {};                                                        \
+  const Wide* p = reinterpret_cast<const Wide*>(data);                      \
+  const std::size_t steps = size / (8 * sizeof(Wide));                      \
+  for (std::size_t i = 0; i < steps; ++i, p += 8) {                         \
+    for (int k = 0; k < 8; ++k) sums[k] += p[k];                            \
+  }                                                                         \
+  for (int k = 1; k < 8; ++k) sums[0] += sums[k];                           \
   return sums[0][0];
 
 #if defined(__x86_64__)
@@ -184,9 +184,10 @@ Arena::Arena(std::size_t bytes) {
   void* p = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) {
     throw Error::running("calibrate", fmt::format("no room for {} MiB of probe memory; free some "
-                                                  "memory and try again", size_ >> 20));
+                                                  "memory and try again",
+                                                  size_ >> 20));
   }
-  madvise(p, size_, MADV_HUGEPAGE);   // a wish; small pages only make the figures a little lower
+  madvise(p, size_, MADV_HUGEPAGE);  // a wish; small pages only make the figures a little lower
   data_ = static_cast<std::byte*>(p);
   for (std::size_t i = 0; i < size_; i += 4096) data_[i] = std::byte{1};
 }
@@ -199,7 +200,8 @@ void fill_random_blocks(Format format, std::byte* data, std::size_t size, std::u
   const auto block = static_cast<std::size_t>(info(format).bytes_per_block);
   const std::int64_t values = info(format).values_per_block;
   Random random{seed * 2 + 1};
-  std::vector<std::byte> pattern(std::min(size, std::max<std::size_t>(block, 48 << 10)) / block * block);
+  std::vector<std::byte> pattern(std::min(size, std::max<std::size_t>(block, 48 << 10)) / block *
+                                 block);
   if (pattern.empty()) return;
   std::vector<float> expanded(static_cast<std::size_t>(values));
   for (std::size_t at = 0; at < pattern.size(); at += block) {
@@ -220,7 +222,7 @@ double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, doub
   const auto threads = static_cast<std::size_t>(pool.size());
   const std::size_t share = size / threads / 4096 * 4096;
   if (share == 0) return 0;
-  std::vector<long long> sums(threads * 8);   // a cache line each
+  std::vector<long long> sums(threads * 8);  // a cache line each
   const double seconds = seconds_per_pass(at_least, [&](int passes) {
     pool.run([&](int thread, int) {
       const auto t = static_cast<std::size_t>(thread);
@@ -288,18 +290,22 @@ double matrix_seconds(const KernelTable& table, ThreadPool& pool, const MatrixPr
 
 double barrier_seconds(ThreadPool& pool) {
   constexpr int kMeetings = 200;
-  return seconds_per_pass(2e-3, [&](int passes) {
-           pool.run([&](int, int) {
-             for (int i = 0; i < passes * kMeetings; ++i) pool.barrier();
-           });
-         }) / kMeetings;
+  return seconds_per_pass(2e-3,
+                          [&](int passes) {
+                            pool.run([&](int, int) {
+                              for (int i = 0; i < passes * kMeetings; ++i) pool.barrier();
+                            });
+                          }) /
+         kMeetings;
 }
 
 double run_seconds(ThreadPool& pool) {
   constexpr int kRuns = 50;
-  return seconds_per_pass(2e-3, [&](int passes) {
-           for (int i = 0; i < passes * kRuns; ++i) pool.run([](int, int) {});
-         }) / kRuns;
+  return seconds_per_pass(2e-3,
+                          [&](int passes) {
+                            for (int i = 0; i < passes * kRuns; ++i) pool.run([](int, int) {});
+                          }) /
+         kRuns;
 }
 
 double AttentionProbe::bytes() const {
@@ -331,7 +337,8 @@ double attention_seconds(const KernelTable& table, ThreadPool& pool, const Atten
   const std::int64_t parts = (probe.cells + part - 1) / part;
   const std::int64_t rows = probe.n * probe.group;
   std::vector<float> partial(static_cast<std::size_t>(probe.kv_heads * parts * rows * 2));
-  std::vector<float> part_out(static_cast<std::size_t>(probe.kv_heads * parts * rows * probe.head_dim));
+  std::vector<float> part_out(
+      static_cast<std::size_t>(probe.kv_heads * parts * rows * probe.head_dim));
   WorkQueue queue;
   const double pass = seconds_per_pass(at_least, [&](int passes) {
     for (std::size_t l = 0; l < layers * static_cast<std::size_t>(passes); ++l) {

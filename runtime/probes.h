@@ -1,6 +1,6 @@
-// The single measurements that calibrate() is made of. Each returns one sample; calibrate repeats and
-// interleaves them and keeps medians. They call the engine's own compiled kernels through its table
-// and its thread pool, because a copy of a kernel inlined elsewhere runs 12-20 % differently.
+// The single measurements that calibrate() is made of. Each returns one sample; calibrate repeats
+// and interleaves them and keeps medians. They call the engine's own compiled kernels through its
+// table and its thread pool, because a copy of a kernel inlined elsewhere runs 12-20 % differently.
 //   Arena arena(512 << 20);  Series s;  s.add(read_rate(pool, arena.data(), arena.size(), 0.03));
 // Times are seconds, rates are units per second, both as plain doubles. No file, no output.
 #pragma once
@@ -21,9 +21,9 @@ class Series {
  public:
   void add(double sample) { samples_.push_back(sample); }
   bool empty() const { return samples_.empty(); }
-  double median() const;       // 0 when empty
-  double best() const;         // the largest
-  double spread() const;       // median absolute deviation / median
+  double median() const;  // 0 when empty
+  double best() const;    // the largest
+  double spread() const;  // median absolute deviation / median
 
  private:
   std::vector<double> samples_;
@@ -32,7 +32,7 @@ class Series {
 // Anonymous memory with huge pages asked for; every page is touched, so probes meet no page fault.
 class Arena {
  public:
-  explicit Arena(std::size_t bytes);   // throws Error (Running) when the system has no room
+  explicit Arena(std::size_t bytes);  // throws Error (Running) when the system has no room
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -53,14 +53,15 @@ void fill_random_blocks(Format format, std::byte* data, std::size_t size, std::u
 double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, double at_least);
 
 // Matrices of one shape that lie in `data` one after the other, visited in shuffled order, each
-// multiplied with n rows of activations, rows divided evenly among the threads, a barrier after each.
+// multiplied with n rows of activations, rows divided evenly among the threads, a barrier after
+// each.
 struct MatrixProbe {
   Format format = Format::F32;
   std::int64_t cols = 0, rows = 0, count = 0;
   std::int64_t n = 1;
   std::int64_t row_bytes() const;
-  double bytes() const;        // of one matrix
-  double flops() const;        // of one matrix and n rows
+  double bytes() const;  // of one matrix
+  double flops() const;  // of one matrix and n rows
 };
 // A probe whose matrices have about `matrix_bytes` and together at most `working_set` bytes.
 MatrixProbe matrix_probe(Format format, std::int64_t cols, double matrix_bytes, double working_set,
@@ -76,25 +77,25 @@ double run_seconds(ThreadPool& pool);
 // Seconds of one decode attention op (all KV heads of a layer, one query position) over `cells`
 // cells, and the bytes of K and V it reads. Layers beyond the caches rotate through `data`.
 struct AttentionProbe {
-  std::string_view type;       // "f16" or "f32", K and V alike
+  std::string_view type;  // "f16" or "f32", K and V alike
   std::int64_t cells = 0, kv_heads = 4, group = 4, head_dim = 128;
-  std::int64_t n = 1;          // query positions
+  std::int64_t n = 1;  // query positions
   double bytes() const;
   double flops() const;
 };
 double attention_seconds(const KernelTable& table, ThreadPool& pool, const AttentionProbe& probe,
                          const std::byte* data, std::size_t size, double at_least);
 
-// Takes the sample again, up to four times, while the kernel gave the processor to others during it,
-// and returns the one with the fewest such switches.
+// Takes the sample again, up to four times, while the kernel gave the processor to others during
+// it, and returns the one with the fewest such switches.
 double quiet_sample(const std::function<double()>& probe);
 
 // What else the host did meanwhile.
 struct HostWatch {
   HostWatch();
-  double others() const;       // processors' worth of work by others since construction
-  double stolen() const;       // share of time the hypervisor gave to other machines
-  double switches_per_second() const;   // involuntary context switches of this process
+  double others() const;               // processors' worth of work by others since construction
+  double stolen() const;               // share of time the hypervisor gave to other machines
+  double switches_per_second() const;  // involuntary context switches of this process
 
  private:
   double start_, busy_, own_, steal_, switches_;

@@ -1,9 +1,10 @@
 // Speeds and verdicts that others published for one GB10 with llama.cpp, against our predictions.
 // A row agrees within its tolerance, or disagrees for a named reason; a disagreeing row that starts
 // to agree fails too, because then the reason was wrong.
-// Main source: llama-bench of ggml-org/llama.cpp benches/dgx-spark, build 7941: tg32 and pp2048 with
-// ubatch 2048, flash attention, f16 cache. The machine and backend figures were not fitted to single
-// rows: stream rate and layer cost come from the depth-0 rows, the KV rate from the depth slope.
+// Main source: llama-bench of ggml-org/llama.cpp benches/dgx-spark, build 7941: tg32 and pp2048
+// with ubatch 2048, flash attention, f16 cache. The machine and backend figures were not fitted to
+// single rows: stream rate and layer cost come from the depth-0 rows, the KV rate from the depth
+// slope.
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -23,8 +24,8 @@ struct Anchor {
   const char* model;
   const char* mix;
   std::int64_t depth;
-  double measured;               // tokens per second
-  double tolerance;              // relative
+  double measured;   // tokens per second
+  double tolerance;  // relative
   const char* source = kBench;
   const char* disagrees_because = nullptr;
   const char* k = "f16";
@@ -46,11 +47,11 @@ Scenario scenario(const Anchor& a) {
 void check(const char* what, const Anchor& a, double predicted) {
   const double error = predicted / a.measured - 1;
   std::printf("  %s %-28s %-12s depth %6lld: measured %7.2f predicted %7.2f tok/s, %+5.1f %%%s%s\n",
-              what, a.model, a.mix, static_cast<long long>(a.depth), a.measured, predicted, 100 * error,
-              a.disagrees_because ? ", disagrees because " : "",
+              what, a.model, a.mix, static_cast<long long>(a.depth), a.measured, predicted,
+              100 * error, a.disagrees_because ? ", disagrees because " : "",
               a.disagrees_because ? a.disagrees_because : "");
-  const std::string place = std::string(a.model) + " " + a.mix + " at " + std::to_string(a.depth) +
-                            " (" + a.source + ")";
+  const std::string place =
+      std::string(a.model) + " " + a.mix + " at " + std::to_string(a.depth) + " (" + a.source + ")";
   if (a.disagrees_because == nullptr) {
     EXPECT_LE(std::fabs(error), a.tolerance) << place;
   } else {
@@ -104,10 +105,14 @@ TEST(Gb10Anchor, DecodeOfGroupedQueryModelsWithinSixPercent) {
 
 TEST(Gb10Anchor, PrefillWithinFortyPercent) {
   const Anchor rows[] = {
-      {"gpt-oss-20b", "MXFP4_MOE", 0, 4506, 0.40},      {"gpt-oss-20b", "MXFP4_MOE", 8192, 3994, 0.40},
-      {"gpt-oss-20b", "MXFP4_MOE", 32768, 2689, 0.40},  {"gpt-oss-120b", "MXFP4_MOE", 0, 2444, 0.40},
-      {"gpt-oss-120b", "MXFP4_MOE", 8192, 2217, 0.40},  {"gpt-oss-120b", "MXFP4_MOE", 32768, 1567, 0.40},
-      {"qwen3-30b-a3b", "Q8_0", 0, 2987, 0.40},         {"qwen3-30b-a3b", "Q8_0", 8192, 2354, 0.40},
+      {"gpt-oss-20b", "MXFP4_MOE", 0, 4506, 0.40},
+      {"gpt-oss-20b", "MXFP4_MOE", 8192, 3994, 0.40},
+      {"gpt-oss-20b", "MXFP4_MOE", 32768, 2689, 0.40},
+      {"gpt-oss-120b", "MXFP4_MOE", 0, 2444, 0.40},
+      {"gpt-oss-120b", "MXFP4_MOE", 8192, 2217, 0.40},
+      {"gpt-oss-120b", "MXFP4_MOE", 32768, 1567, 0.40},
+      {"qwen3-30b-a3b", "Q8_0", 0, 2987, 0.40},
+      {"qwen3-30b-a3b", "Q8_0", 8192, 2354, 0.40},
       {"qwen3-30b-a3b", "Q8_0", 32768, 1348, 0.40},
   };
   const World w;
@@ -117,26 +122,37 @@ TEST(Gb10Anchor, PrefillWithinFortyPercent) {
 TEST(Gb10Anchor, ClaimsThatTheModelDoesNotReproduce) {
   const World w;
   const Anchor short_context = {
-      "minimax-m2.5", "UD-Q3_K_XL", 0, 24, 0.06, "a public report, MiniMax-M2.5 on one GB10",
+      "minimax-m2.5",
+      "UD-Q3_K_XL",
+      0,
+      24,
+      0.06,
+      "a public report, MiniMax-M2.5 on one GB10",
       "the mix of the file is assumed and 3-bit experts were never measured alone on this chip",
-      "tbq4_0", "tbq3_0"};
+      "tbq4_0",
+      "tbq3_0"};
   check("decode ", short_context, decode_speed(w, short_context));
-  const Anchor prefill = {
-      "minimax-m2.5", "UD-Q3_K_XL", 0, 2800, 0.40, "the same report",
-      "it needs 55 TFLOP/s; llama.cpp was seen at 15 to 38 on this chip: cached tokens were counted"};
+  const Anchor prefill = {"minimax-m2.5",
+                          "UD-Q3_K_XL",
+                          0,
+                          2800,
+                          0.40,
+                          "the same report",
+                          "it needs 55 TFLOP/s; llama.cpp was seen at 15 to 38 on this chip: "
+                          "cached tokens were counted"};
   check("prefill", prefill, prefill_speed(w, prefill));
 }
 
-// Recurrent layers and 22 of 512 small experts are outside of what the backend was calibrated on; the
-// goal for such a model is 15 %, and the answer must say that it is an extrapolation.
+// Recurrent layers and 22 of 512 small experts are outside of what the backend was calibrated on;
+// the goal for such a model is 15 %, and the answer must say that it is an extrapolation.
 TEST(Gb10Anchor, HybridIsAnExtrapolationWithinFifteenPercent) {
   const World w;
-  const Anchor a = {"nemotron-3-super-120b-a12b", "Q4_K_M", 0, 19.94, 0.15,
+  const Anchor a = {"nemotron-3-super-120b-a12b",         "Q4_K_M", 0, 19.94, 0.15,
                     "ggml-org/llama.cpp benches/nemotron"};
   check("decode ", a, decode_speed(w, a));
   Scenario s = scenario(a);
-  const Throughput t = predict_decode(w.machine, w.backend,
-                                      model_from_shape(load_model_shape(a.model), a.mix), s);
+  const Throughput t =
+      predict_decode(w.machine, w.backend, model_from_shape(load_model_shape(a.model), a.mix), s);
   bool said = false;
   for (const std::string& n : t.notes) said = said || n.find("extrapolation") != std::string::npos;
   EXPECT_TRUE(said);
@@ -152,11 +168,12 @@ TEST(Gb10Anchor, PackedCacheCostsUnpackingNotBytes) {
   const double near = 1 / predict_decode(w.machine, w.backend, model, s).ts;
   s.depth = 10000;
   const double far = 1 / predict_decode(w.machine, w.backend, model, s).ts;
-  std::printf("  growth over 10000 positions: reported 25.0 ms, predicted %.1f ms\n", 1e3 * (far - near));
+  std::printf("  growth over 10000 positions: reported 25.0 ms, predicted %.1f ms\n",
+              1e3 * (far - near));
   EXPECT_NEAR(1e3 * (far - near), 25.0, 0.15 * 25.0);
   s.kv = {kv_format_from_name("f16"), kv_format_from_name("f16")};
   const double plain = 1 / predict_decode(w.machine, w.backend, model, s).ts;
-  EXPECT_LT(plain, far);   // more than four times the bytes, and still faster
+  EXPECT_LT(plain, far);  // more than four times the bytes, and still faster
 }
 
 struct FitAnchor {
@@ -166,7 +183,7 @@ struct FitAnchor {
   const char* k;
   const char* v;
   Verdict verdict;
-  double needed_gb;        // 0: not stated
+  double needed_gb;  // 0: not stated
 };
 
 TEST(Gb10Anchor, VerdictsOfMiniMax) {

@@ -29,7 +29,7 @@ Case random_case(std::mt19937& rng) {
   s.hidden = 256 * pick(1, 8);
   s.vocab = 256 * pick(1, 40);
   s.kv_heads = pick(1, 4);
-  s.heads = s.kv_heads * 4 * pick(1, 2);   // rows of attn_output stay whole K-quant blocks
+  s.heads = s.kv_heads * 4 * pick(1, 2);  // rows of attn_output stay whole K-quant blocks
   s.head_dim = 64 * pick(1, 2);
   s.ffn = 256 * pick(1, 8);
   if (pick(0, 1) == 1) {
@@ -72,8 +72,9 @@ TEST(PredictLaw, TwiceTheRatesAndHalfTheCostsIsHalfTheTime) {
     const Case c = random_case(rng);
     const Seconds base =
         predict(hand_machine(), hand_backend(), c.model, c.kv, c.step, c.routing).step;
-    const Seconds twice = predict(scaled(hand_machine(), 2), scaled(hand_backend(), 2, 0.5), c.model,
-                                  c.kv, c.step, c.routing).step;
+    const Seconds twice = predict(scaled(hand_machine(), 2), scaled(hand_backend(), 2, 0.5),
+                                  c.model, c.kv, c.step, c.routing)
+                              .step;
     EXPECT_NEAR(twice.value(), base.value() / 2, base.value() * 1e-12) << i;
   }
 }
@@ -84,8 +85,8 @@ TEST(PredictLaw, NothingIsFasterThanLight) {
     const Case c = random_case(rng);
     // Even with a backend that claims impossible rates.
     for (const double rates : {1.0, 1e6}) {
-      const Prediction p = predict(hand_machine(), scaled(hand_backend(), rates, 1 / rates), c.model,
-                                   c.kv, c.step, c.routing);
+      const Prediction p = predict(hand_machine(), scaled(hand_backend(), rates, 1 / rates),
+                                   c.model, c.kv, c.step, c.routing);
       for (const OpPrediction& o : p.ops) EXPECT_GE(o.expected, o.speed_of_light) << i;
       EXPECT_GE(p.step, p.speed_of_light) << i;
     }
@@ -103,7 +104,8 @@ TEST(PredictLaw, SumsEqualTotalsAndBytesEqualThePlan) {
     for (const OpPrediction& o : p.ops) sum += o.expected;
     EXPECT_NEAR(p.ledger.op_time().value(), sum.value(), sum.value() * 1e-9) << i;
     EXPECT_NEAR((p.ledger.op_time() + p.ledger.residual()).value(), p.step.value(),
-                p.step.value() * 1e-9) << i;
+                p.step.value() * 1e-9)
+        << i;
     EXPECT_LE(p.low, 1.0);
     EXPECT_GE(p.high, 1.0);
   }

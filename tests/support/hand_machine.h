@@ -46,7 +46,8 @@ inline Backend hand_backend() {
   return b;
 }
 
-// The same host seen through a time machine: every rate times `rates`, every fixed cost times `costs`.
+// The same host seen through a time machine: every rate times `rates`, every fixed cost times
+// `costs`.
 inline Machine scaled(Machine m, double rates) {
   for (MemoryPool& p : m.pools) {
     p.peak.value = p.peak.value * rates;

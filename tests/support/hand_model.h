@@ -10,7 +10,7 @@ namespace bandwall::testing_support {
 
 struct HandShape {
   std::int64_t layers = 4, hidden = 512, vocab = 1024, heads = 8, kv_heads = 2, head_dim = 64;
-  std::int64_t ffn = 1024;                    // dense width; 0 with experts
+  std::int64_t ffn = 1024;  // dense width; 0 with experts
   std::int64_t experts = 0, experts_used = 0, expert_ffn = 0;
   std::int64_t window = 0;
   bool alternates = false;
@@ -63,9 +63,11 @@ inline ModelSpec hand_model(const HandShape& s, Format format = Format::Q8_0) {
     if (s.experts > 0) {
       const auto e = s.experts;
       add_tensor(m, b + "ffn_gate_inp.weight", Role::Router, l, Format::F32, s.hidden, e);
-      add_tensor(m, b + "ffn_gate_exps.weight", Role::ExpertGate, l, format, s.hidden, s.expert_ffn, e);
+      add_tensor(m, b + "ffn_gate_exps.weight", Role::ExpertGate, l, format, s.hidden, s.expert_ffn,
+                 e);
       add_tensor(m, b + "ffn_up_exps.weight", Role::ExpertUp, l, format, s.hidden, s.expert_ffn, e);
-      add_tensor(m, b + "ffn_down_exps.weight", Role::ExpertDown, l, format, s.expert_ffn, s.hidden, e);
+      add_tensor(m, b + "ffn_down_exps.weight", Role::ExpertDown, l, format, s.expert_ffn, s.hidden,
+                 e);
     } else {
       add_tensor(m, b + "ffn_gate.weight", Role::DenseGate, l, format, s.hidden, s.ffn);
       add_tensor(m, b + "ffn_up.weight", Role::DenseUp, l, format, s.hidden, s.ffn);

@@ -61,8 +61,9 @@ TEST(Fit, MiniMaxCacheAndBuffersAsLogged) {
 
 TEST(Fit, VerdictsOfTheKnownCases) {
   // UD-Q3_K_XL, IQ4_XS (113.5 GiB), the NVFP4 checkpoint.
-  EXPECT_EQ(fit(spark(), minimax_sized(101'930'000'000), options(96000, "tbq4_0", "tbq3_0")).verdict,
-            Verdict::Fits);
+  EXPECT_EQ(
+      fit(spark(), minimax_sized(101'930'000'000), options(96000, "tbq4_0", "tbq3_0")).verdict,
+      Verdict::Fits);
   EXPECT_EQ(fit(spark(), minimax_sized(121'869'000'000), options(4096)).verdict, Verdict::TooClose);
   EXPECT_EQ(fit(spark(), minimax_sized(139'862'328'320), options(4096)).verdict,
             Verdict::DoesNotFit);
@@ -109,7 +110,8 @@ TEST(Fit, ADiscreteCardKeepsTheTokenTableOutside) {
   const FitReport r = fit(card, m, options(1024));
   EXPECT_EQ(line(r, "weights")->bytes.count(), m.weight_bytes() - table);
   EXPECT_EQ(line(r, "host buffer"), nullptr);
-  EXPECT_EQ(line(fit(hand_machine(), m, options(1024)), "weights")->bytes.count(), m.weight_bytes());
+  EXPECT_EQ(line(fit(hand_machine(), m, options(1024)), "weights")->bytes.count(),
+            m.weight_bytes());
 }
 
 TEST(Fit, RuntimeContextIsCountedWhenKnownAndNamedWhenNot) {
@@ -136,7 +138,8 @@ TEST(Fit, MaxContextStopsAtTheTrainedContextAndSaysSo) {
   const FitReport r = fit(hand_machine(), m, options(512));
   EXPECT_EQ(r.max_context, 8192);
   bool said = false;
-  for (const std::string& n : r.notes) said = said || n.find("training context") != std::string::npos;
+  for (const std::string& n : r.notes)
+    said = said || n.find("training context") != std::string::npos;
   EXPECT_TRUE(said);
 }
 

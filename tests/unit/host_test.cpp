@@ -17,7 +17,8 @@ class HostTree : public ::testing::Test {
  protected:
   void SetUp() override {
     root_ = fs::path(::testing::TempDir()) /
-            ("bandwall_host_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+            ("bandwall_host_" +
+             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
     fs::remove_all(root_);
   }
   void TearDown() override { fs::remove_all(root_); }
@@ -31,16 +32,20 @@ class HostTree : public ::testing::Test {
   void two_core_machine() {
     std::string cpuinfo;
     for (int p = 0; p < 4; ++p) {
-      cpuinfo += "processor\t: " + std::to_string(p) + "\nmodel name\t: Test CPU 9000\nphysical id\t: 0\n" +
-                 "core id\t\t: " + std::to_string(p / 2) + "\nflags\t\t: fpu avx avx2 fma avx512f zzz\n\n";
+      cpuinfo += "processor\t: " + std::to_string(p) +
+                 "\nmodel name\t: Test CPU 9000\nphysical id\t: 0\n" +
+                 "core id\t\t: " + std::to_string(p / 2) +
+                 "\nflags\t\t: fpu avx avx2 fma avx512f zzz\n\n";
     }
     write("proc/cpuinfo", cpuinfo);
     write("proc/meminfo", "MemTotal:       16384 kB\nMemFree: 1 kB\nMemAvailable:    8192 kB\n");
     write("proc/loadavg", "1.25 0.50 0.10 1/100 1234\n");
     write("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
     const std::string cache = "sys/devices/system/cpu/cpu0/cache/index";
-    const char* levels[4][3] = {{"1", "Data", "48K"}, {"1", "Instruction", "32K"},
-                                {"2", "Unified", "1024K"}, {"3", "Unified", "32M"}};
+    const char* levels[4][3] = {{"1", "Data", "48K"},
+                                {"1", "Instruction", "32K"},
+                                {"2", "Unified", "1024K"},
+                                {"3", "Unified", "32M"}};
     for (int i = 0; i < 4; ++i) {
       write(cache + std::to_string(i) + "/level", std::string(levels[i][0]) + "\n");
       write(cache + std::to_string(i) + "/type", std::string(levels[i][1]) + "\n");
@@ -70,12 +75,12 @@ TEST_F(HostTree, MemoryGroupOfVersionTwoLimitsMemory) {
   two_core_machine();
   write("proc/self/cgroup", "0::/box/inner\n");
   write("sys/fs/cgroup/box/inner/memory.max", "max\n");
-  write("sys/fs/cgroup/box/memory.max", "4194304\n");        // the parent's limit counts
+  write("sys/fs/cgroup/box/memory.max", "4194304\n");  // the parent's limit counts
   write("sys/fs/cgroup/box/memory.current", "3145728\n");
   write("sys/fs/cgroup/box/memory.stat", "anon 1\ninactive_file 2097152\n");
   const HostInfo h = read();
   EXPECT_EQ(h.memory_total, Bytes(4 * kMiB));
-  EXPECT_EQ(h.memory_available, Bytes(3 * kMiB));   // 4 - (3 used - 2 droppable)
+  EXPECT_EQ(h.memory_available, Bytes(3 * kMiB));  // 4 - (3 used - 2 droppable)
 }
 
 TEST_F(HostTree, MemoryGroupOfVersionOneLimitsMemory) {

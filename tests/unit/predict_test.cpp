@@ -73,11 +73,12 @@ TEST(Predict, QuantizedKvIsLimitedByUnpackingNotByBytes) {
   const Machine m = hand_machine();
   const Backend b = hand_backend();
   const auto quant = kv("q8_0", "q8_0");
-  const double slope = (decode(m, b, model, 20999, quant).step - decode(m, b, model, 999, quant).step).value();
+  const double slope =
+      (decode(m, b, model, 20999, quant).step - decode(m, b, model, 999, quant).step).value();
   EXPECT_NEAR(slope, 2.0 * 2 * 32 * 128 * 20000 / 3e11, 1e-9);
   const Prediction p = decode(m, b, model, 20999, quant);
   EXPECT_EQ(op(p, OpKind::Attention).bound, Bound::Dequantization);
-  EXPECT_GT(slope, (decode(m, b, model, 20999) .step - decode(m, b, model, 999).step).value());
+  EXPECT_GT(slope, (decode(m, b, model, 20999).step - decode(m, b, model, 999).step).value());
 }
 
 TEST(Predict, OneRowHasNoComputeTermManyRowsDo) {
@@ -95,8 +96,8 @@ TEST(Predict, OneRowHasNoComputeTermManyRowsDo) {
 TEST(Predict, PrefillComputeIsFlopsOverReachedRate) {
   const ModelSpec model = hand_model({.layers = 1});
   const Step step{1, 64, 0, 0};
-  const Prediction p = predict(hand_machine(), hand_backend(), model, f16(), step,
-                               expected_routing(model, 64));
+  const Prediction p =
+      predict(hand_machine(), hand_backend(), model, f16(), step, expected_routing(model, 64));
   const double bytes = static_cast<double>(row_bytes(Format::Q8_0, 512)) * 512;
   const double flops = 2.0 * 512 * 512 * 64;
   const double reached = 30e12 * 64 / (64 + 16);
@@ -135,7 +136,7 @@ TEST(Predict, BasisFollowsWhereTheFiguresComeFrom) {
 TEST(Predict, ABorrowedBackendIsScaledByTheRatioOfBandwidths) {
   Backend b = hand_backend();
   b.machine = "another";
-  b.reference_bandwidth = given(BytesPerSecond(400e9));   // twice what this machine reaches
+  b.reference_bandwidth = given(BytesPerSecond(400e9));  // twice what this machine reaches
   const double bytes = static_cast<double>(row_bytes(Format::Q8_0, 512)) * 1024;
   const Prediction p = decode(hand_machine(), b, hand_model({}), 0);
   EXPECT_NEAR(op(p, OpKind::Head).expected.value(), bytes / 100e9 + 2e-6, 1e-12);
@@ -159,10 +160,12 @@ TEST(Predict, WorkingSetPicksTheRateFromTheCurve) {
   const ModelSpec model = hand_model({});
   Machine m = hand_machine();
   Backend b = hand_backend();
-  b.stream_curves["Q8_0"] = {{0, {{Bytes(1e3), BytesPerSecond(50e9)}, {Bytes(1e4), BytesPerSecond(40e9)}}, {}}};
+  b.stream_curves["Q8_0"] = {
+      {0, {{Bytes(1e3), BytesPerSecond(50e9)}, {Bytes(1e4), BytesPerSecond(40e9)}}, {}}};
   // The step touches megabytes: the last point of the curve holds.
   const double bytes = static_cast<double>(row_bytes(Format::Q8_0, 512)) * 1024;
-  EXPECT_NEAR(op(decode(m, b, model, 0), OpKind::Head).expected.value(), bytes / 40e9 + 2e-6, 1e-12);
+  EXPECT_NEAR(op(decode(m, b, model, 0), OpKind::Head).expected.value(), bytes / 40e9 + 2e-6,
+              1e-12);
 }
 
 TEST(Predict, ARateAboveTheCeilingIsCutToTheSpeedOfLight) {
@@ -201,7 +204,8 @@ TEST(Throughput, PrefillSumsItsChunks) {
   for (int i = 0; i < 3; ++i) {
     const Step step{1, sizes[i], pasts[i], i == 2 ? 1 : 0};
     sum += predict(hand_machine(), hand_backend(), model, f16(), step,
-                   expected_routing(model, sizes[i])).step.value();
+                   expected_routing(model, sizes[i]))
+               .step.value();
   }
   EXPECT_NEAR(t.total.value(), sum, 1e-12);
   EXPECT_NEAR(t.ts, 1100 / sum, 1e-6);

@@ -21,7 +21,8 @@ Roofline decode_roofline(const std::string& label = "decode") {
   const KvConfig kv{kv_format_from_name("f16"), kv_format_from_name("f16")};
   Machine m = hand_machine();
   m.compute.push_back({"fp4", given(FlopsPerSecond(400e12)), std::nullopt});
-  const Prediction p = predict(m, hand_backend(), model, kv, {1, 1, 512, 1}, expected_routing(model, 1));
+  const Prediction p =
+      predict(m, hand_backend(), model, kv, {1, 1, 512, 1}, expected_routing(model, 1));
   return roofline(m, p, label);
 }
 
@@ -108,7 +109,7 @@ TEST(RooflineSvg, MarksDoNotOverlapEvenWhenPointsCoincide) {
     const auto tag = svg.rfind("<text ", at);
     double x = 0, y = 0;
     ASSERT_EQ(std::sscanf(svg.c_str() + tag, "<text x=\"%lf\" y=\"%lf\"", &x, &y), 2);
-    if (svg[at + css.size() + 1] == '<') marks.emplace_back(x, y);   // one character: a mark
+    if (svg[at + css.size() + 1] == '<') marks.emplace_back(x, y);  // one character: a mark
   }
   ASSERT_EQ(marks.size(), r.points.size());
   for (std::size_t i = 0; i < marks.size(); ++i) {
