@@ -25,7 +25,10 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(std::int64_t count) { resize(count); }
+  // Contents are lost; memory is kept when it is large enough.
   void resize(std::int64_t count) {
+    if (data_ != nullptr && count <= count_) return;
+    count_ = count;
     const auto bytes = (static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T) + 63)
                        / 64 * 64;
     data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
@@ -38,6 +41,7 @@ class Buffer {
     void operator()(T* p) const { std::free(p); }
   };
   std::unique_ptr<T, Free> data_;
+  std::int64_t count_ = 0;
 };
 
 // Activation rows and their 8-bit form (ActivationRows in kernels.h).
