@@ -14,8 +14,9 @@ void project_qkv(Pass& p, const LayerWeights& w) {
                                {&w.k, 0, x, nullptr, p.n, s.k.get(), w.k.rows},
                                {&w.v, 0, x, nullptr, p.n, s.v.get(), w.v.rows}};
   const std::int64_t rows = w.q.rows + w.k.rows + w.v.rows;
-  for_pieces(p, {w.q.rows, w.k.rows, w.v.rows}, piece_rows(p, rows, w.q.row_bytes, p.n),
-             [&](std::int64_t i, std::int64_t b, std::int64_t e) { multiply(p, products[i], b, e); });
+  for_pieces(
+      p, {w.q.rows, w.k.rows, w.v.rows}, piece_rows(p, rows, w.q.row_bytes, p.n),
+      [&](std::int64_t i, std::int64_t b, std::int64_t e) { multiply(p, products[i], b, e); });
   for (const Product& product : products) {
     meter_product(p, product);
     p.meter.floats(p.n * product.matrix->rows);
@@ -35,8 +36,10 @@ void norm_heads(Pass& p, float* row, std::int64_t width, std::int64_t dim, const
 
 void store_cell(const Pass& p, const float* values, std::int64_t dim, std::string_view type,
                 std::byte* cell) {
-  if (type == "f16") p.kernels.f32_to_f16(values, dim, reinterpret_cast<std::uint16_t*>(cell));
-  else std::memcpy(cell, values, static_cast<std::size_t>(dim) * sizeof(float));
+  if (type == "f16")
+    p.kernels.f32_to_f16(values, dim, reinterpret_cast<std::uint16_t*>(cell));
+  else
+    std::memcpy(cell, values, static_cast<std::size_t>(dim) * sizeof(float));
 }
 
 void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
@@ -61,10 +64,9 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
       }
     }
   });
-  for (const auto& [norm, width] : {std::pair{&w.q_norm, h.q_width()}, {&w.k_norm, h.k_width()}}) {
-    if (norm->data == nullptr) continue;
-    p.meter.weights(norm->size * 4);
-    p.meter.flops(4 * p.n * width);
+  if (w.q_norm.data != nullptr) {
+    p.meter.weights((w.q_norm.size + w.k_norm.size) * 4);
+    p.meter.flops(4 * p.n * (h.q_width() + h.k_width()));
   }
   p.meter.flops(3 * p.n * (h.heads + h.kv_heads) * p.rope.dims());
   p.meter.floats(p.n * (2 * h.q_width() + h.k_width() + h.v_width()));
@@ -110,7 +112,10 @@ void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w, std:
   Scratch& s = p.scratch;
   s.parts.resize(h.kv_heads * parts * outs);
   s.part_states.resize(h.kv_heads * parts * states);
-  for_range(p, h.kv_heads * parts, 1, [&](std::int64_t from, std::int64_t to) {
+  const std::int64_t tasks = h.kv_heads * parts;
+  const std::int64_t cell_bytes = p.cache.k_stride() + p.cache.v_stride();
+  const bool small = (p.past + p.n - begin) * h.kv_heads * cell_bytes < kShareBytes;
+  for_range(p, tasks, small ? tasks : 1, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t task = from; task < to; ++task) {
       const std::int64_t part = task % parts;
       AttentionArgs a = attention_args(p, layer, task / parts, w, 0, p.n);
@@ -126,7 +131,8 @@ void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w, std:
   for (std::int64_t head = 0; head < h.kv_heads; ++head) {
     for (std::int64_t part = 0; part < parts; ++part) {
       out_of[static_cast<std::size_t>(part)] = s.parts.get() + (head * parts + part) * outs;
-      state_of[static_cast<std::size_t>(part)] = s.part_states.get() + (head * parts + part) * states;
+      state_of[static_cast<std::size_t>(part)] =
+          s.part_states.get() + (head * parts + part) * states;
     }
     const AttentionArgs a = attention_args(p, layer, head, w, 0, p.n);
     merge_attention_parts(out_of.data(), state_of.data(), static_cast<int>(parts), p.n, group,
@@ -140,7 +146,8 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
   std::int64_t pairs = 0;
   for (std::int64_t i = 0; i < p.n; ++i) {
     const std::int64_t end = p.past + i + 1;
-    s.first[static_cast<std::size_t>(i)] = h.slides(layer) ? std::max<std::int64_t>(0, end - h.window) : 0;
+    s.first[static_cast<std::size_t>(i)] =
+        h.slides(layer) ? std::max<std::int64_t>(0, end - h.window) : 0;
     s.last[static_cast<std::size_t>(i)] = end;
     pairs += end - s.first[static_cast<std::size_t>(i)];
   }
@@ -149,15 +156,16 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
     const std::int64_t begin = low / kTile * kTile;
     const std::int64_t even = ((high - begin) / kMostParts + kTile) / kTile * kTile;
     const std::int64_t part_cells = std::max(kPartCells, even);
-    attention_in_parts(p, layer, w, begin, part_cells, (high - begin + part_cells - 1) / part_cells);
+    attention_in_parts(p, layer, w, begin, part_cells,
+                       (high - begin + part_cells - 1) / part_cells);
   } else {
     const std::int64_t blocks = (p.n + kQueryBlock - 1) / kQueryBlock;
     for_range(p, h.kv_heads * blocks, 1, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t task = from; task < to; ++task) {
         // Late blocks see most cells; they go first.
         const std::int64_t at = (blocks - 1 - task / h.kv_heads) * kQueryBlock;
-        p.kernels.attention(attention_args(p, layer, task % h.kv_heads, w, at,
-                                           std::min(kQueryBlock, p.n - at)));
+        p.kernels.attention(
+            attention_args(p, layer, task % h.kv_heads, w, at, std::min(kQueryBlock, p.n - at)));
       }
     });
   }
@@ -175,11 +183,12 @@ void add_product(Pass& p, const Matrix& m, Rows& x) {
   const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
   for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
              [&](std::int64_t, std::int64_t b, std::int64_t e) {
-    multiply(p, product, b, e);
-    for (std::int64_t i = 0; i < p.n; ++i) {
-      p.kernels.add(s.residual.get() + i * m.rows + b, s.product.get() + i * m.rows + b, e - b);
-    }
-  });
+               multiply(p, product, b, e);
+               for (std::int64_t i = 0; i < p.n; ++i) {
+                 p.kernels.add(s.residual.get() + i * m.rows + b, s.product.get() + i * m.rows + b,
+                               e - b);
+               }
+             });
   meter_product(p, product);
   p.meter.floats(2 * p.n * m.rows);
 }
@@ -214,7 +223,8 @@ void attend(Pass& p, std::int64_t layer) {
   p.meter.close(OpKind::Attention, layer);
   if (wants_q8(p.kernels, w.o.format, w.o.cols)) {
     for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) quantize_piece(p, s.attended, i, 0, s.attended.cols);
+      for (std::int64_t i = begin; i < end; ++i)
+        quantize_piece(p, s.attended, i, 0, s.attended.cols);
     });
   }
   add_product(p, w.o, s.attended);
@@ -235,14 +245,14 @@ void feed_forward(Pass& p, std::int64_t layer) {
   const Product up{&w.up, 0, x, nullptr, p.n, s.up.get(), f};
   for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
              [&](std::int64_t, std::int64_t b, std::int64_t e) {
-    multiply(p, gate, b, e);
-    multiply(p, up, b, e);
-    for (std::int64_t i = 0; i < p.n; ++i) {
-      float* inner = s.inner.f32.get() + i * f + b;
-      p.kernels.silu_mul(inner, s.up.get() + i * f + b, e - b, inner);
-      if (inner_q8) quantize_piece(p, s.inner, i, b, e);
-    }
-  });
+               multiply(p, gate, b, e);
+               multiply(p, up, b, e);
+               for (std::int64_t i = 0; i < p.n; ++i) {
+                 float* inner = s.inner.f32.get() + i * f + b;
+                 p.kernels.silu_mul(inner, s.up.get() + i * f + b, e - b, inner);
+                 if (inner_q8) quantize_piece(p, s.inner, i, b, e);
+               }
+             });
   meter_product(p, gate);
   meter_product(p, up);
   add_product(p, w.down, s.inner);

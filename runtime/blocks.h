@@ -7,8 +7,8 @@
 namespace bandwall {
 
 void embed(Pass& p, const std::int32_t* tokens);
-void attend(Pass& p, std::int64_t layer);          // norm, q k v, rotation and cache, attention, output
-void feed_forward(Pass& p, std::int64_t layer);    // norm, dense matrices
+void attend(Pass& p, std::int64_t layer);  // norm, q k v, rotation and cache, attention, output
+void feed_forward(Pass& p, std::int64_t layer);      // norm, dense matrices
 void route_to_experts(Pass& p, std::int64_t layer);  // norm, router, experts (moe.cpp)
 // Logits of the last `rows` rows of the micro-batch.
 void head(Pass& p, std::int64_t rows, float* logits);

@@ -17,7 +17,8 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   const Hyper& h = model.spec().hyper;
   constexpr std::int64_t kMostContext = std::int64_t{1} << 31, kMostThreads = 4096;
   const auto bad = [](const char* field, std::int64_t value, std::int64_t most) {
-    throw Error::input(field, fmt::format("{} is outside 1..{}; give a number inside it", value, most));
+    throw Error::input(field,
+                       fmt::format("{} is outside 1..{}; give a number inside it", value, most));
   };
   if (o.context < 1 || o.context > kMostContext) bad("context", o.context, kMostContext);
   if (o.n_ubatch < 1 || o.n_ubatch > kMostContext) bad("ubatch", o.n_ubatch, kMostContext);
@@ -45,8 +46,8 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
   const double fits = std::max(0.0, (limit - buffers) / (cache / static_cast<double>(o.context)));
   throw Error::input("context",
                      fmt::format("{} positions need {} for the KV cache and {} for buffers, {} is "
-                                 "available; about {:.0f} positions fit", o.context,
-                                 gb_and_gib(Bytes(cache)), gb_and_gib(Bytes(buffers)),
+                                 "available; about {:.0f} positions fit",
+                                 o.context, gb_and_gib(Bytes(cache)), gb_and_gib(Bytes(buffers)),
                                  gb_and_gib(Bytes(limit)), std::floor(fits / 256) * 256));
 }
 
@@ -54,10 +55,13 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
 
 struct Engine::Impl {
   Impl(const LoadedModel& m, EngineOptions o)
-      : spec(m.spec()), options(require_memory(m.spec().hyper, o)), weights(resolve_weights(m)),
+      : spec(m.spec()),
+        options(require_memory(m.spec().hyper, o)),
+        weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
         cache(m.spec().hyper, *o.k, *o.v, o.context),
-        rope(m.spec().hyper, weights.rope_factors.data), scratch(m.spec().hyper, o.n_ubatch) {
+        rope(m.spec().hyper, weights.rope_factors.data),
+        scratch(m.spec().hyper, o.n_ubatch) {
     if (o.prefault == Prefault::Auto) mappings = m.mappings();
   }
 
@@ -73,7 +77,7 @@ struct Engine::Impl {
   std::int64_t position = 0;
   std::vector<float> logits;
   const std::atomic<bool>* interrupt = nullptr;
-  std::vector<std::span<const std::byte>> mappings;   // not yet in memory
+  std::vector<std::span<const std::byte>> mappings;  // not yet in memory
 
   void check_interrupt() const {
     if (interrupt != nullptr && interrupt->load(std::memory_order_relaxed)) throw Interrupted{};
@@ -121,10 +125,10 @@ void Engine::Impl::check_logits(const float* row, std::int64_t rows, std::int64_
   const std::int64_t vocab = spec.hyper.vocab;
   for (std::int64_t i = 0; i < rows * vocab; ++i) {
     if (std::isfinite(row[i])) continue;
-    throw Error::running(spec.name,
-                         fmt::format("the logit of token {} at position {} is {}; the file is damaged "
-                                     "or needs more range than its format has", i % vocab,
-                                     first + i / vocab, row[i]));
+    throw Error::running(
+        spec.name, fmt::format("the logit of token {} at position {} is {}; the file is damaged "
+                               "or needs more range than its format has",
+                               i % vocab, first + i / vocab, row[i]));
   }
 }
 

@@ -23,17 +23,17 @@ namespace bandwall {
 // A mapped model: all parts of the file, its spec, and where each tensor lies.
 class LoadedModel {
  public:
-  static LoadedModel open(const std::string& path);                       // finds split siblings
+  static LoadedModel open(const std::string& path);  // finds split siblings
   static LoadedModel from_memory(std::span<const std::byte> bytes, std::string name);  // demo model
   LoadedModel(LoadedModel&&) noexcept;
   ~LoadedModel();
 
   const ModelSpec& spec() const;
   std::span<const GgufFile> files() const;
-  const std::byte* data(const TensorSpec& tensor) const;   // packed values, in the mapping
+  const std::byte* data(const TensorSpec& tensor) const;  // packed values, in the mapping
   const GgufValue* metadata(std::string_view key) const;
   std::int64_t file_bytes() const;
-  const std::vector<std::string>& notes() const;   // oddities that do no harm, for the user
+  const std::vector<std::string>& notes() const;  // oddities that do no harm, for the user
   std::vector<std::span<const std::byte>> mappings() const;  // of files; empty for memory
   // Throws Error (Input) naming the first tensor whose format has no kernel.
   void require_kernels() const;
@@ -45,26 +45,26 @@ class LoadedModel {
 };
 
 enum class KernelMode { Fast, Reference };
-// Auto: before the first step the whole file is brought into memory and mapped, when it fits; a step
-// then does not pay for page faults. Off: pages come as they are touched.
+// Auto: before the first step the whole file is brought into memory and mapped, when it fits; a
+// step then does not pay for page faults. Off: pages come as they are touched.
 enum class Prefault { Auto, Off };
 enum class Outputs { None, Last, All };
 
 struct EngineOptions {
-  std::int64_t context = 4096;      // positions; refused beyond memory, not beyond training length
+  std::int64_t context = 4096;  // positions; refused beyond memory, not beyond training length
   std::int64_t n_ubatch = 512;
-  int threads = 0;                  // 0: physical cores
-  const KvFormat* k = nullptr;      // nullptr: f16
+  int threads = 0;              // 0: physical cores
+  const KvFormat* k = nullptr;  // nullptr: f16
   const KvFormat* v = nullptr;
   KernelMode kernels = KernelMode::Fast;
-  const KernelTable* table = nullptr;   // force an instruction set (tests); nullptr: best
+  const KernelTable* table = nullptr;  // force an instruction set (tests); nullptr: best
   bool pin_threads = true;
   Prefault prefault = Prefault::Auto;
 };
 
 // What really happened, step by step: a Ledger of times and bytes, and the routing.
 struct Meter {
-  Ledger ledger;                                        // sums over steps
+  Ledger ledger;  // sums over steps
   // routing[layer] -> distinct experts of each metered step, for replay through plan_step.
   struct StepRecord {
     Step step;
@@ -84,11 +84,12 @@ class Engine {
 
   // Evaluates tokens after what the cache holds, in micro-batches. Returns logits rows
   // (vocab floats each): none, the last position, or all positions. Throws Error (Input) when the
-  // context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf logits.
+  // context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf
+  // logits.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr);
-  void reset();                          // empties the cache
-  void rewind(std::int64_t position);    // keeps the first `position` cells
+  void reset();                        // empties the cache
+  void rewind(std::int64_t position);  // keeps the first `position` cells
   std::int64_t position() const;
   const EngineOptions& options() const;  // as resolved (threads, KV formats, table)
   Bytes kv_bytes() const;                // allocated cache

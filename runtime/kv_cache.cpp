@@ -17,7 +17,8 @@ void require_support(const KvFormat& format) {
   if (format.name == "f32" || format.name == "f16") return;
   throw Error::input("KV cache type",
                      fmt::format("'{}' can be counted but not yet run by the engine; supported are "
-                                 "f32 and f16", format.name));
+                                 "f32 and f16",
+                                 format.name));
 }
 
 std::int64_t padded(std::int64_t n) { return (n + 63) / 64 * 64; }
@@ -43,7 +44,8 @@ KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, std::int6
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
     throw Error::input("context", fmt::format("a KV cache of {} bytes cannot be reserved ({}); ask "
-                                              "for a smaller context", bytes_, std::strerror(errno)));
+                                              "for a smaller context",
+                                              bytes_, std::strerror(errno)));
   }
   data_ = static_cast<std::byte*>(at);
   madvise(at, static_cast<std::size_t>(bytes_), MADV_HUGEPAGE);  // fewer page walks; may be refused

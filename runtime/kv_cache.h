@@ -1,5 +1,5 @@
-// The KV cache of one sequence: per layer and KV head, keys and values of all cells lie one after the
-// other ([layer][head][cell][dim]), so that attention over one head is one stream.
+// The KV cache of one sequence: per layer and KV head, keys and values of all cells lie one after
+// the other ([layer][head][cell][dim]), so that attention over one head is one stream.
 //   KvCache kv(hyper, *f16, *f16, 4096);   kv.k(layer, head) + cell * kv.k_stride()
 // Memory is reserved at once and touched when written. float32 and float16 only.
 #pragma once
@@ -26,7 +26,7 @@ class KvCache {
   std::byte* v(std::int64_t layer, std::int64_t head) const {
     return data_ + v_offset_ + (layer * kv_heads_ + head) * cells_ * v_stride_;
   }
-  std::int64_t k_stride() const { return k_stride_; }   // bytes from one cell of a head to the next
+  std::int64_t k_stride() const { return k_stride_; }  // bytes from one cell of a head to the next
   std::int64_t v_stride() const { return v_stride_; }
   std::string_view k_type() const { return k_type_; }
   std::string_view v_type() const { return v_type_; }

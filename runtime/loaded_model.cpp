@@ -30,17 +30,18 @@ std::vector<std::string> parts_of(const std::string& path) {
   constexpr std::size_t kNamed = 8;
   const std::size_t more = missing.size() > kNamed ? missing.size() - kNamed : 0;
   missing.resize(missing.size() - more);
-  throw Error::input(path, fmt::format("this is part {} of {}; missing: {}{}; put all parts into one "
-                                       "folder", split->number, split->count,
-                                       fmt::join(missing, ", "),
-                                       more > 0 ? fmt::format(" and {} more", more) : ""));
+  throw Error::input(path,
+                     fmt::format("this is part {} of {}; missing: {}{}; put all parts into one "
+                                 "folder",
+                                 split->number, split->count, fmt::join(missing, ", "),
+                                 more > 0 ? fmt::format(" and {} more", more) : ""));
 }
 
 }  // namespace
 
 struct LoadedModel::Impl {
   std::vector<MappedFile> maps;
-  std::unique_ptr<std::byte[]> storage;   // an aligned copy of unaligned memory
+  std::unique_ptr<std::byte[]> storage;  // an aligned copy of unaligned memory
   std::vector<GgufFile> files;
   std::vector<std::string> notes;
   ModelSpec spec;
@@ -51,9 +52,10 @@ struct LoadedModel::Impl {
     const GgufFile& file = files.back();
     for (const GgufTensor& t : file.tensors) data.emplace(t.name, bytes.data() + t.offset);
     if (!file.size_matches()) {
-      notes.push_back(fmt::format("{}: {} bytes after the last tensor are not used; the file should "
-                                  "have {}", name, file.file_bytes - file.computed_bytes,
-                                  file.computed_bytes));
+      notes.push_back(
+          fmt::format("{}: {} bytes after the last tensor are not used; the file should "
+                      "have {}",
+                      name, file.file_bytes - file.computed_bytes, file.computed_bytes));
     }
   }
 };
@@ -115,8 +117,8 @@ void LoadedModel::require_kernels() const {
     if (t.role == Role::Other || has_kernels(t.format)) continue;
     throw Error::input(impl_->files.front().file_name,
                        fmt::format("tensor {}: format {} can be counted but not run; use a file "
-                                   "quantized to formats with kernels, such as Q4_K_M", t.name,
-                                   name(t.format)));
+                                   "quantized to formats with kernels, such as Q4_K_M",
+                                   t.name, name(t.format)));
   }
 }
 

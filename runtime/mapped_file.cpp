@@ -20,7 +20,9 @@ namespace {
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { if (fd_ >= 0) close(fd_); }
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return fd_; }
@@ -31,9 +33,12 @@ class Descriptor {
 
 std::string advice(int error) {
   switch (error) {
-    case ENOENT: return "no such file; check the path";
-    case EACCES: return "no permission to read it; change its mode or use another user";
-    default: return fmt::format("cannot be opened: {}", std::strerror(error));
+    case ENOENT:
+      return "no such file; check the path";
+    case EACCES:
+      return "no permission to read it; change its mode or use another user";
+    default:
+      return fmt::format("cannot be opened: {}", std::strerror(error));
   }
 }
 
@@ -43,7 +48,7 @@ MappedFile MappedFile::open(const std::string& path) {
   // Without O_NONBLOCK a pipe would wait for a writer.
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) throw Error::input(path, advice(errno));
-  struct stat status{};
+  struct stat status {};
   if (fstat(fd.get(), &status) != 0) throw Error::input(path, advice(errno));
   if (S_ISDIR(status.st_mode)) throw Error::input(path, "is a directory; give a file in it");
   if (!S_ISREG(status.st_mode)) throw Error::input(path, "is no regular file; give a GGUF file");
@@ -53,8 +58,8 @@ MappedFile MappedFile::open(const std::string& path) {
   file.size_ = static_cast<std::size_t>(status.st_size);
   void* at = mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (at == MAP_FAILED) {
-    throw Error::input(path, fmt::format("cannot be mapped ({} bytes): {}", file.size_,
-                                         std::strerror(errno)));
+    throw Error::input(
+        path, fmt::format("cannot be mapped ({} bytes): {}", file.size_, std::strerror(errno)));
   }
   file.data_ = static_cast<const std::byte*>(at);
   return file;

@@ -19,6 +19,7 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+
  private:
   MappedFile() = default;
   const std::byte* data_ = nullptr;

@@ -1,4 +1,5 @@
-// Mixture of experts: router, choice of experts, and their matrices over the tokens that chose them.
+// Mixture of experts: router, choice of experts, and their matrices over the tokens that chose
+// them.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -44,7 +45,8 @@ void choose_experts(const Hyper& h, float* scores, const float* selection_bias, 
   // The bias moves the choice only; weights come from the scores without it.
   if (selection_bias != nullptr) {
     std::vector<float> biased(scores, scores + h.experts);
-    for (std::int64_t e = 0; e < h.experts; ++e) biased[static_cast<std::size_t>(e)] += selection_bias[e];
+    for (std::int64_t e = 0; e < h.experts; ++e)
+      biased[static_cast<std::size_t>(e)] += selection_bias[e];
     take_largest(biased.data(), h.experts, used, ids);
   } else {
     take_largest(scores, h.experts, used, ids);
@@ -87,9 +89,10 @@ void route(Pass& p, const LayerWeights& w) {
   const Hyper& h = p.hyper;
   Scratch& s = p.scratch;
   Choice& c = s.choice;
-  const Product product{&w.router, 0, s.normed.view(0, p.n, false), nullptr, p.n, s.scores.get(),
-                        h.experts};
-  const std::int64_t piece = p.n == 1 ? 8 : 32;
+  const Product product{&w.router,      0,        s.normed.view(0, p.n, false), nullptr, p.n,
+                        s.scores.get(), h.experts};
+  const std::int64_t piece =
+      p.n == 1 ? std::max<std::int64_t>(8, kShareBytes / w.router.row_bytes) : 32;
   for_pieces(p, {h.experts}, piece,
              [&](std::int64_t, std::int64_t b, std::int64_t e) { multiply(p, product, b, e); });
   const std::int64_t used = h.experts_used;
@@ -130,29 +133,32 @@ void gate_and_up(Pass& p, const LayerWeights& w, bool q8, bool inner_q8) {
       piece_rows(p, experts * f, w.expert_gate.row_bytes + w.expert_up.row_bytes, per_expert);
   for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), piece,
              [&](std::int64_t item, std::int64_t b, std::int64_t e) {
-    const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
-    const Product gate = expert_product(p, w.expert_gate, expert, x, s.expert_inner.f32.get());
-    multiply(p, gate, b, e);
-    multiply(p, expert_product(p, w.expert_up, expert, x, s.expert_up.get()), b, e);
-    const std::int64_t from = c.offset[static_cast<std::size_t>(expert)];
-    for (std::int64_t pair = from; pair < from + gate.used; ++pair) {
-      float* inner = s.expert_inner.f32.get() + pair * f + b;
-      activate(inner, s.expert_up.get() + pair * f + b, e - b, inner);
-      if (inner_q8) quantize_piece(p, s.expert_inner, pair, b, e);
-    }
-  });
+               const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
+               const Product gate =
+                   expert_product(p, w.expert_gate, expert, x, s.expert_inner.f32.get());
+               multiply(p, gate, b, e);
+               multiply(p, expert_product(p, w.expert_up, expert, x, s.expert_up.get()), b, e);
+               const std::int64_t from = c.offset[static_cast<std::size_t>(expert)];
+               for (std::int64_t pair = from; pair < from + gate.used; ++pair) {
+                 float* inner = s.expert_inner.f32.get() + pair * f + b;
+                 activate(inner, s.expert_up.get() + pair * f + b, e - b, inner);
+                 if (inner_q8) quantize_piece(p, s.expert_inner, pair, b, e);
+               }
+             });
 }
 
 Product down_product(const Pass& p, const Matrix& m, std::int32_t expert, bool q8) {
   const Choice& c = p.scratch.choice;
   const std::int64_t from = c.offset[static_cast<std::size_t>(expert)];
   const std::int64_t used = c.offset[static_cast<std::size_t>(expert) + 1] - from;
-  return {&m, expert, p.scratch.expert_inner.view(from, used, q8), nullptr, used,
-          p.scratch.expert_out.get() + from * m.rows, m.rows};
+  return {&m,      expert, p.scratch.expert_inner.view(from, used, q8),
+          nullptr, used,   p.scratch.expert_out.get() + from * m.rows,
+          m.rows};
 }
 
 // residual[token] += sum over slots of weight x expert output, always in the order of the slots.
-void combine(const Pass& p, std::int64_t token, std::int64_t width, std::int64_t b, std::int64_t e) {
+void combine(const Pass& p, std::int64_t token, std::int64_t width, std::int64_t b,
+             std::int64_t e) {
   const Choice& c = p.scratch.choice;
   float* to = p.scratch.residual.get() + token * width;
   for (std::int64_t slot = 0; slot < p.hyper.experts_used; ++slot) {
@@ -170,7 +176,8 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
     // One token: a piece of rows of all its experts is combined at once.
     const std::int64_t piece = piece_rows(p, m.rows, m.row_bytes * experts, 1);
     for_pieces(p, {m.rows}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) {
-      for (const std::int32_t expert : c.active) multiply(p, down_product(p, m, expert, inner_q8), b, e);
+      for (const std::int32_t expert : c.active)
+        multiply(p, down_product(p, m, expert, inner_q8), b, e);
       combine(p, 0, m.rows, b, e);
     });
     return;
@@ -179,8 +186,9 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
       piece_rows(p, experts * m.rows, m.row_bytes, p.n * p.hyper.experts_used / experts);
   for_pieces(p, std::vector<std::int64_t>(c.active.size(), m.rows), piece,
              [&](std::int64_t item, std::int64_t b, std::int64_t e) {
-    multiply(p, down_product(p, m, c.active[static_cast<std::size_t>(item)], inner_q8), b, e);
-  });
+               multiply(p, down_product(p, m, c.active[static_cast<std::size_t>(item)], inner_q8),
+                        b, e);
+             });
   for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t token = begin; token < end; ++token) combine(p, token, m.rows, 0, m.rows);
   });

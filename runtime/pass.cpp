@@ -29,10 +29,11 @@ double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
   const auto row = [](std::int64_t width) { return static_cast<double>(width) * 5.3; };
   const auto plain = [](std::int64_t width) { return static_cast<double>(width) * 4.0; };
   const double pairs = static_cast<double>(h.experts_used);
-  const double per_token =
-      row(h.hidden) + plain(2 * h.hidden + h.rope_dims) + plain(h.q_width() + h.k_width() + h.v_width()) +
-      row(h.heads * h.head_dim_v) + row(h.ffn) + plain(h.ffn) + plain(h.experts) +
-      pairs * (row(h.expert_ffn) + plain(h.expert_ffn) + plain(h.hidden));
+  const double per_token = row(h.hidden) + plain(2 * h.hidden + h.rope_dims) +
+                           plain(h.q_width() + h.k_width() + h.v_width()) +
+                           row(h.heads * h.head_dim_v) + row(h.ffn) + plain(h.ffn) +
+                           plain(h.experts) +
+                           pairs * (row(h.expert_ffn) + plain(h.expert_ffn) + plain(h.hidden));
   return per_token * static_cast<double>(n_ubatch);
 }
 
@@ -67,7 +68,8 @@ std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row
   std::int64_t rows = 0;
   if (used <= kManyRows) {
     const std::int64_t share = total_rows * row_bytes / (threads * 16);
-    rows = std::clamp<std::int64_t>(share, 16 << 10, 256 << 10) / std::max<std::int64_t>(1, row_bytes);
+    rows = std::clamp<std::int64_t>(share, kShareBytes, 4 * kShareBytes) /
+           std::max<std::int64_t>(1, row_bytes);
   } else {
     rows = std::min<std::int64_t>(total_rows / (threads * 8), 512);
   }

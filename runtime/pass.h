@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <new>
 #include <vector>
@@ -29,8 +30,8 @@ class Buffer {
   void resize(std::int64_t count) {
     if (data_ != nullptr && count <= count_) return;
     count_ = count;
-    const auto bytes = (static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T) + 63)
-                       / 64 * 64;
+    const auto bytes =
+        (static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T) + 63) / 64 * 64;
     data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
     if (data_ == nullptr) throw std::bad_alloc();
   }
@@ -60,17 +61,17 @@ struct Rows {
 // Expert choice of one layer and micro-batch. Pairs (token, slot) are kept sorted by expert:
 // pair p of expert e lies in [offset[e], offset[e + 1]).
 struct Choice {
-  std::vector<std::int32_t> ids;       // n x used, falling score
-  std::vector<float> weights;          // n x used
-  std::vector<std::int32_t> tokens;    // token of each pair
-  std::vector<std::int32_t> pair_of;   // n x used -> pair
-  std::vector<std::int32_t> offset;    // experts + 1
-  std::vector<std::int32_t> active;    // experts with at least one pair
+  std::vector<std::int32_t> ids;      // n x used, falling score
+  std::vector<float> weights;         // n x used
+  std::vector<std::int32_t> tokens;   // token of each pair
+  std::vector<std::int32_t> pair_of;  // n x used -> pair
+  std::vector<std::int32_t> offset;   // experts + 1
+  std::vector<std::int32_t> active;   // experts with at least one pair
 };
 
 struct Scratch {
   Scratch(const Hyper& hyper, std::int64_t n_ubatch);
-  static double size(const Hyper& hyper, std::int64_t n_ubatch);   // bytes, all touched
+  static double size(const Hyper& hyper, std::int64_t n_ubatch);  // bytes, all touched
 
   Buffer<float> residual, product, angles;
   Rows normed, attended, inner, expert_inner;
@@ -93,8 +94,12 @@ struct Pass {
   std::int64_t n = 0, past = 0;
 };
 
-// Calls work(item, begin, end) for pieces of [0, sizes[item]) of every item, pieces handed out first
-// come first served; piece: length of one. Ends when all are done. One thread gets whole items.
+// Fewer bytes than this are read in less time than it takes to share them.
+inline constexpr std::int64_t kShareBytes = 64 << 10;
+
+// Calls work(item, begin, end) for pieces of [0, sizes[item]) of every item, pieces handed out
+// first come first served; piece: length of one. Ends when all are done. One thread gets whole
+// items.
 template <class Work>
 void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t piece, Work&& work) {
   const auto items = static_cast<std::int64_t>(sizes.size());
@@ -103,7 +108,12 @@ void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t pi
     return;
   }
   std::vector<std::int64_t> first(sizes.size() + 1, 0);
-  for (std::size_t i = 0; i < sizes.size(); ++i) first[i + 1] = first[i] + (sizes[i] + piece - 1) / piece;
+  for (std::size_t i = 0; i < sizes.size(); ++i)
+    first[i + 1] = first[i] + (sizes[i] + piece - 1) / piece;
+  if (first.back() == 1) {
+    for (std::int64_t i = 0; i < items; ++i) work(i, 0, sizes[static_cast<std::size_t>(i)]);
+    return;
+  }
   p.queue.reset(first.back(), 1);
   const auto run = [&](int, int) {
     std::int64_t begin = 0, end = 0;
@@ -114,7 +124,7 @@ void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t pi
       work(item, from, std::min(sizes[static_cast<std::size_t>(item)], from + piece));
     }
   };
-  p.pool.share(run);
+  p.pool.share(std::ref(run));  // a reference: nothing is allocated
 }
 
 // The same for one range; small ranges stay on the calling thread, where they take less time than
@@ -144,11 +154,14 @@ struct Product {
   std::int64_t stride = 0;
 };
 
-void multiply(const Pass& p, const Product& product, std::int64_t begin, std::int64_t end);  // with bias
+void multiply(const Pass& p, const Product& product, std::int64_t begin,
+              std::int64_t end);  // with bias
 void meter_product(Pass& p, const Product& product);
 bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices);
 
-void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize, Rows& to);
-void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin, std::int64_t end);
+void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
+               Rows& to);
+void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
+                    std::int64_t end);
 
 }  // namespace bandwall

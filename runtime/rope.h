@@ -1,7 +1,8 @@
 // Rotary position embedding (Su et al. 2021) with linear, YaRN (Peng et al. 2023) and per-frequency
 // scaling. Frequency i of d dimensions: base^(-2i/d) / factor[i] / scale.
 //   Rope rope(hyper, factors);  rope.angles(position, cs);  rotate(rope, cs, head);
-// angles writes rope_dims floats: cosines of all frequencies, then sines, both times YaRN's magnitude.
+// angles writes rope_dims floats: cosines of all frequencies, then sines, both times YaRN's
+// magnitude.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,10 @@ namespace bandwall {
 
 class Rope {
  public:
-  Rope(const Hyper& hyper, const float* factors);   // factors: rope_dims / 2 divisors or nullptr
+  Rope(const Hyper& hyper, const float* factors);  // factors: rope_dims / 2 divisors or nullptr
   std::int64_t dims() const { return dims_; }
   void angles(std::int64_t position, float* cos_sin) const;
-  void rotate(const float* cos_sin, float* head) const;   // the first dims() values, in place
+  void rotate(const float* cos_sin, float* head) const;  // the first dims() values, in place
 
  private:
   std::int64_t dims_;

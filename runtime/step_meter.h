@@ -14,8 +14,12 @@ class StepMeter {
  public:
   void begin();
   void mark() { last_ = std::chrono::steady_clock::now(); }  // time since then is no op's
-  void weights(std::int64_t bytes) { pending_.traffic.weights += Bytes(static_cast<double>(bytes)); }
-  void kv_read(std::int64_t bytes) { pending_.traffic.kv_read += Bytes(static_cast<double>(bytes)); }
+  void weights(std::int64_t bytes) {
+    pending_.traffic.weights += Bytes(static_cast<double>(bytes));
+  }
+  void kv_read(std::int64_t bytes) {
+    pending_.traffic.kv_read += Bytes(static_cast<double>(bytes));
+  }
   void kv_written(std::int64_t bytes) {
     pending_.traffic.kv_written += Bytes(static_cast<double>(bytes));
   }
@@ -24,7 +28,7 @@ class StepMeter {
   }
   void flops(std::int64_t count) { pending_.flops += Flops(static_cast<double>(count)); }
   void close(OpKind kind, std::int64_t layer);
-  void end(std::int64_t tokens);         // fixes the wall time
+  void end(std::int64_t tokens);  // fixes the wall time
   const Ledger& ledger() const { return ledger_; }
 
  private:

@@ -1,6 +1,7 @@
 #include "runtime/thread_pool.h"
 
 #include <chrono>
+#include <cmath>
 #include <exception>
 #include <fstream>
 #include <mutex>
@@ -129,18 +130,35 @@ CpuOrder order_cpus() {
 
 std::vector<int> usable_cpus() { return order_cpus().cpus; }
 
-int default_threads() { return std::max(1, order_cpus().cores); }
+double cpu_quota_at(const std::string& root) {
+  const std::string group = root + "/sys/fs/cgroup/";
+  double quota = 0, period = 0;
+  if (std::ifstream file(group + "cpu.max"); file >> quota >> period) {  // "max 100000": no limit
+    return quota > 0 && period > 0 ? quota / period : 0;
+  }
+  std::ifstream quota_file(group + "cpu/cpu.cfs_quota_us");
+  std::ifstream period_file(group + "cpu/cpu.cfs_period_us");
+  if (quota_file >> quota && period_file >> period && quota > 0 && period > 0)
+    return quota / period;
+  return 0;
+}
+
+int default_threads() {
+  const int cores = std::max(1, order_cpus().cores);
+  const double quota = cpu_quota_at("");
+  return quota > 0 && quota < cores ? std::max(1, static_cast<int>(std::ceil(quota))) : cores;
+}
 
 struct ThreadPool::Impl {
   int threads = 1;
   int spins = kSpins;
   std::vector<std::thread> workers;
-  std::vector<int> cpus;               // one per thread; empty = not pinned
-  std::vector<int> callers_cpus;       // the caller's mask before, to give back
+  std::vector<int> cpus;          // one per thread; empty = not pinned
+  std::vector<int> callers_cpus;  // the caller's mask before, to give back
   const std::function<void(int, int)>* work = nullptr;
   std::atomic<bool> stop{false};
   Event start, finish, meeting;
-  alignas(64) std::atomic<std::uint32_t> common{0};   // counts run() calls; each thread joins each
+  alignas(64) std::atomic<std::uint32_t> common{0};  // counts run() calls; each thread joins each
   alignas(64) std::atomic<int> running{0};
   alignas(64) std::atomic<int> arrived{0};
   // share(): kOpen while threads may join, plus the number of those inside.
@@ -165,7 +183,8 @@ struct ThreadPool::Impl {
   Clock::duration alone{};
 
   void learn_from_wait(Clock::duration worked, Clock::time_point done, Clock::time_point now) {
-    constexpr auto kLate = std::chrono::microseconds(300), kMost = std::chrono::microseconds(200000);
+    constexpr auto kLate = std::chrono::microseconds(300),
+                   kMost = std::chrono::microseconds(200000);
     const Clock::duration waited = now - done;
     if (waited < kLate || waited < worked) return;
     const bool soon = now - last_late < 8 * alone;

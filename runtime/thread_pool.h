@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace bandwall {
@@ -43,7 +44,7 @@ class ThreadPool {
   // The first exception of any thread is rethrown when all have ended; work that calls barrier()
   // must not throw, the others would wait for ever.
   void run(const std::function<void(int thread, int threads)>& work);
-  void barrier();               // inside run only
+  void barrier();  // inside run only
   // Runs work on the caller and on every other thread that arrives before the caller is done with
   // it; work takes its items from a WorkQueue. A thread that the host has put aside then costs
   // nothing but its help.
@@ -54,8 +55,11 @@ class ThreadPool {
   std::unique_ptr<Impl> impl_;
 };
 
-// Physical cores that this process may use (affinity mask respected), at least 1.
+// Physical cores that this process may use (affinity mask and CPU quota respected), at least 1.
 int default_threads();
+
+// Processors' worth of time that the control group under <root>/sys/fs/cgroup grants; 0 = no limit.
+double cpu_quota_at(const std::string& root);
 
 // Logical CPUs of the affinity mask: one of each physical core first, then their siblings.
 std::vector<int> usable_cpus();

@@ -9,30 +9,49 @@ namespace {
 
 Matrix* matrix_slot(Role role, LayerWeights& w) {
   switch (role) {
-    case Role::AttnQ: return &w.q;
-    case Role::AttnK: return &w.k;
-    case Role::AttnV: return &w.v;
-    case Role::AttnOut: return &w.o;
-    case Role::Router: return &w.router;
-    case Role::ExpertGate: return &w.expert_gate;
-    case Role::ExpertUp: return &w.expert_up;
-    case Role::ExpertDown: return &w.expert_down;
-    case Role::DenseGate: return &w.gate;
-    case Role::DenseUp: return &w.up;
-    case Role::DenseDown: return &w.down;
-    default: return nullptr;
+    case Role::AttnQ:
+      return &w.q;
+    case Role::AttnK:
+      return &w.k;
+    case Role::AttnV:
+      return &w.v;
+    case Role::AttnOut:
+      return &w.o;
+    case Role::Router:
+      return &w.router;
+    case Role::ExpertGate:
+      return &w.expert_gate;
+    case Role::ExpertUp:
+      return &w.expert_up;
+    case Role::ExpertDown:
+      return &w.expert_down;
+    case Role::DenseGate:
+      return &w.gate;
+    case Role::DenseUp:
+      return &w.up;
+    case Role::DenseDown:
+      return &w.down;
+    default:
+      return nullptr;
   }
 }
 
 Vector* vector_slot(Role role, LayerWeights& w) {
   switch (role) {
-    case Role::AttnNorm: return &w.attn_norm;
-    case Role::AttnQNorm: return &w.q_norm;
-    case Role::AttnKNorm: return &w.k_norm;
-    case Role::AttnSinks: return &w.sinks;
-    case Role::FfnNorm: return &w.ffn_norm;
-    case Role::RouterBias: return &w.selection_bias;
-    default: return nullptr;
+    case Role::AttnNorm:
+      return &w.attn_norm;
+    case Role::AttnQNorm:
+      return &w.q_norm;
+    case Role::AttnKNorm:
+      return &w.k_norm;
+    case Role::AttnSinks:
+      return &w.sinks;
+    case Role::FfnNorm:
+      return &w.ffn_norm;
+    case Role::RouterBias:
+      return &w.selection_bias;
+    default:
+      return nullptr;
   }
 }
 
@@ -96,8 +115,10 @@ ModelWeights resolve_weights(const LoadedModel& model) {
     if (Vector* v = vector_slot(t.role, layer)) {
       *v = vector_of(t, data);
     } else if (Matrix* m = matrix_slot(t.role, layer)) {
-      if (t.is_bias) m->bias = vector_of(t, data).data;
-      else set_matrix(t, data, *m);
+      if (t.is_bias)
+        m->bias = vector_of(t, data).data;
+      else
+        set_matrix(t, data, *m);
     }
   }
   read_scales(model, w);

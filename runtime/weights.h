@@ -23,7 +23,7 @@ struct Matrix {
   const std::byte* data = nullptr;
   std::int64_t cols = 0, rows = 0, count = 1, row_bytes = 0;
   const float* bias = nullptr;
-  std::vector<float> scales;   // factors of the products, one per matrix; empty = 1 (NVFP4 files)
+  std::vector<float> scales;  // factors of the products, one per matrix; empty = 1 (NVFP4 files)
   const std::byte* at(std::int64_t expert) const { return data + expert * rows * row_bytes; }
   const float* bias_at(std::int64_t e) const { return bias == nullptr ? nullptr : bias + e * rows; }
 };

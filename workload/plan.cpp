@@ -4,8 +4,8 @@
 // Activations: float32 rows that the op reads and writes, in its order:
 //   norms: in, out; qkv: in, q k v; rope_kv: q k v in, q out (k and v go to the cache);
 //   attention: q, out; attn_out: in, residual in and out; router: in, scores;
-//   feed-forward: in, each inner row (gate, up, their product) once, residual in and out; experts also
-//   the rows that the experts give before they are added up.
+//   feed-forward: in, each inner row (gate, up, their product) once, residual in and out; experts
+//   also the rows that the experts give before they are added up.
 // Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
 //   4 per normed value, 3 per rotated one. Lookups, softmax and activation functions count none.
 #include "workload/plan.h"
@@ -23,9 +23,11 @@ constexpr double kFloat = 4.0;  // bytes
 // Tensors of one block (or outside the blocks), in file order.
 class Tensors {
  public:
-  explicit Tensors(const ModelSpec& model) : blocks_(static_cast<std::size_t>(model.hyper.layers) + 1) {
+  explicit Tensors(const ModelSpec& model)
+      : blocks_(static_cast<std::size_t>(model.hyper.layers) + 1) {
     for (const TensorSpec& t : model.tensors) {
-      if (t.layer < model.hyper.layers) blocks_[static_cast<std::size_t>(t.layer + 1)].push_back(&t);
+      if (t.layer < model.hyper.layers)
+        blocks_[static_cast<std::size_t>(t.layer + 1)].push_back(&t);
     }
   }
   const std::vector<const TensorSpec*>& block(int layer) const {
@@ -59,8 +61,13 @@ bool is_matrix(const TensorSpec& t) { return t.n_dims > 1 && !t.is_bias; }
 class Builder {
  public:
   Builder(const ModelSpec& model, const KvConfig& kv, const Step& step, const Routing& routing)
-      : h_(model.hyper), tensors_(model), kv_(kv), step_(step), routing_(routing),
-        n_(static_cast<double>(step.tokens())), rows_(static_cast<double>(step.output_rows)) {}
+      : h_(model.hyper),
+        tensors_(model),
+        kv_(kv),
+        step_(step),
+        routing_(routing),
+        n_(static_cast<double>(step.tokens())),
+        rows_(static_cast<double>(step.output_rows)) {}
 
   std::vector<Op> build() {
     embedding();

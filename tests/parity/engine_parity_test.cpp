@@ -34,8 +34,8 @@ std::int32_t argmax(std::span<const float> row) {
 }
 
 // The prompt in pieces of `chunk`, then greedy steps.
-Trial try_out(const LoadedModel& model, const GoldenTest& t, EngineOptions o, std::int64_t chunk = 512,
-        int steps = 16) {
+Trial try_out(const LoadedModel& model, const GoldenTest& t, EngineOptions o,
+              std::int64_t chunk = 512, int steps = 16) {
   o.context = static_cast<std::int64_t>(t.prompt.size()) + steps;
   Engine engine(model, o);
   Trial r;
@@ -43,7 +43,8 @@ Trial try_out(const LoadedModel& model, const GoldenTest& t, EngineOptions o, st
   r.prefill.record_experts = true;
   const std::span<const std::int32_t> prompt(t.prompt);
   for (std::size_t at = 0; at < prompt.size(); at += static_cast<std::size_t>(chunk)) {
-    const auto piece = prompt.subspan(at, std::min(prompt.size() - at, static_cast<std::size_t>(chunk)));
+    const auto piece =
+        prompt.subspan(at, std::min(prompt.size() - at, static_cast<std::size_t>(chunk)));
     const auto rows = engine.evaluate(piece, Outputs::All, &r.prefill);
     r.logits.insert(r.logits.end(), rows.begin(), rows.end());
   }
@@ -68,7 +69,8 @@ class Parity : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { golden_ = load_golden(kFolder, GetParam()); }
   void expect_none(const std::vector<std::string>& bad, const std::string& what) {
-    EXPECT_TRUE(bad.empty()) << golden_.name << " " << what << ": " << fmt::format("{}", fmt::join(bad, "; "));
+    EXPECT_TRUE(bad.empty()) << golden_.name << " " << what << ": "
+                             << fmt::format("{}", fmt::join(bad, "; "));
   }
   Golden golden_;
 };
@@ -131,7 +133,8 @@ TEST_P(Parity, PiecesOfThePromptGiveTheSameLogits) {
   small.n_ubatch = 7;
   const GoldenLimits& limits = t.limits.at("tolerance");
   expect_none(judge(t, limits, try_out(model, t, small).logits), "micro-batches of 7");
-  expect_none(judge(t, limits, try_out(model, t, with(best_kernels(), f32()), 1).logits), "token by token");
+  expect_none(judge(t, limits, try_out(model, t, with(best_kernels(), f32()), 1).logits),
+              "token by token");
 }
 
 TEST_P(Parity, ThreadsDoNotChangeABit) {
@@ -147,7 +150,8 @@ TEST_P(Parity, ThreadsDoNotChangeABit) {
   }
 }
 
-void expect_planned(const ModelSpec& spec, const Trial& r, const Meter& meter, const std::string& what) {
+void expect_planned(const ModelSpec& spec, const Trial& r, const Meter& meter,
+                    const std::string& what) {
   Ledger planned;
   for (const Meter::StepRecord& s : meter.steps) {
     planned += ledger_of(plan_step(spec, {r.options.k, r.options.v}, s.step, s.routing));
@@ -176,7 +180,8 @@ TEST_P(Parity, MeteredBytesAreThePlannedBytes) {
       expect_planned(model.spec(), r, r.decode, golden_.name + " decode");
       for (const Meter* m : {&r.prefill, &r.decode}) {
         EXPECT_GT(m->ledger.residual(), Seconds(0));
-        EXPECT_DOUBLE_EQ((m->ledger.op_time() + m->ledger.residual()).value(), m->ledger.wall.value());
+        EXPECT_DOUBLE_EQ((m->ledger.op_time() + m->ledger.residual()).value(),
+                         m->ledger.wall.value());
       }
     }
   }
@@ -184,10 +189,11 @@ TEST_P(Parity, MeteredBytesAreThePlannedBytes) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, Parity, ::testing::ValuesIn(golden_names(kFolder)),
                          [](const auto& test) {
-  std::string text = test.param;
-  for (char& c : text) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return text;
-});
+                           std::string text = test.param;
+                           for (char& c : text)
+                             c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+                           return text;
+                         });
 
 }  // namespace
 }  // namespace bandwall

@@ -29,8 +29,9 @@ std::vector<float> read_floats(const std::string& path, std::int64_t count) {
 }
 
 GoldenLimits limits_of(const Json& j) {
-  return {j.at("rms_rel_median"), j.at("rms_rel_position"), j.at("max_abs"), j.at("kl_max"),
-          j.at("clear_gap"), j.value("unsafe_rms_rel_position", 0.0)};
+  return {j.at("rms_rel_median"), j.at("rms_rel_position"),
+          j.at("max_abs"),        j.at("kl_max"),
+          j.at("clear_gap"),      j.value("unsafe_rms_rel_position", 0.0)};
 }
 
 GoldenTest read_test(const std::string& folder, const Json& j) {
@@ -201,7 +202,8 @@ std::vector<std::string> judge_experts(
       const bool equal = std::set<std::int32_t>(have.begin(), have.end()) ==
                          std::set<std::int32_t>(rows[i].begin(), rows[i].end());
       if (!equal && t.margins.at(layer)[i] >= t.safe_margin) {
-        bad.push_back(fmt::format("layer {}, row {}: other experts in spite of a safe margin", layer, i));
+        bad.push_back(
+            fmt::format("layer {}, row {}: other experts in spite of a safe margin", layer, i));
       }
     }
   }

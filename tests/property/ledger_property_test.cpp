@@ -20,7 +20,9 @@ struct Case {
 };
 
 Hyper random_hyper(const Architecture& a, std::mt19937& random) {
-  const auto pick = [&](std::initializer_list<std::int64_t> of) { return of.begin()[random() % of.size()]; };
+  const auto pick = [&](std::initializer_list<std::int64_t> of) {
+    return of.begin()[random() % of.size()];
+  };
   Hyper h = bandwall::testing::tiny_hyper(a);
   h.layers = pick({1, 2, 3});
   h.kv_heads = pick({1, 2});
@@ -123,10 +125,10 @@ TEST_P(LedgerLaws, CellsAreWrittenOncePerPosition) {
 
 INSTANTIATE_TEST_SUITE_P(Architectures, LedgerLaws, ::testing::ValuesIn(known_architectures()),
                          [](const auto& test) {
-  std::string text = test.param;
-  for (char& ch : text) ch = ch == '-' ? '_' : ch;
-  return text;
-});
+                           std::string text = test.param;
+                           for (char& ch : text) ch = ch == '-' ? '_' : ch;
+                           return text;
+                         });
 
 }  // namespace
 }  // namespace bandwall

@@ -1,8 +1,9 @@
-// Golden vectors: a small model, prompts, reference logits and the limits that our logits must keep.
+// Golden vectors: a small model, prompts, reference logits and the limits that our logits must
+// keep.
 //   Golden g = load_golden(folder, "qwen3moe-f32");  for (const GoldenTest& t : g.tests) ...
 //   std::vector<std::string> bad = judge(t, t.limits.at("tolerance"), ours);   // empty: passed
-// Measures: error of a position = rms(ours - reference) over the rms of the reference's logits about
-// their mean; a position is safe when no layer chooses its experts by a narrow margin.
+// Measures: error of a position = rms(ours - reference) over the rms of the reference's logits
+// about their mean; a position is safe when no layer chooses its experts by a narrow margin.
 #pragma once
 
 #include <map>
@@ -15,25 +16,25 @@ namespace bandwall::testing {
 
 struct GoldenLimits {
   double rms_rel_median = 0, rms_rel_position = 0, max_abs = 0, kl_max = 0, clear_gap = 0;
-  double unsafe_rms_rel_position = 0;     // 0: no limit
+  double unsafe_rms_rel_position = 0;  // 0: no limit
 };
 
 struct GoldenTest {
-  std::string id;                         // "short", "long"
+  std::string id;  // "short", "long"
   std::vector<std::int32_t> prompt, greedy;
   std::vector<double> greedy_gap;
-  std::int64_t rows = 0, vocab = 0;       // reference logits: the last `rows` positions
+  std::int64_t rows = 0, vocab = 0;  // reference logits: the last `rows` positions
   std::vector<float> logits;
-  std::vector<bool> safe;                 // per row
-  std::map<std::string, GoldenLimits> limits;    // "tolerance", "tolerance_exact", ...
-  std::map<int, std::vector<std::vector<std::int32_t>>> experts;   // layer -> row -> ids
+  std::vector<bool> safe;                      // per row
+  std::map<std::string, GoldenLimits> limits;  // "tolerance", "tolerance_exact", ...
+  std::map<int, std::vector<std::vector<std::int32_t>>> experts;  // layer -> row -> ids
   std::map<int, std::vector<double>> margins;
   double safe_margin = 0;
 };
 
 struct Golden {
-  std::string name, model;                // path of the GGUF
-  bool f32 = false;                       // weights are float32
+  std::string name, model;  // path of the GGUF
+  bool f32 = false;         // weights are float32
   std::vector<GoldenTest> tests;
 };
 

@@ -65,13 +65,15 @@ std::string message(F&& f) {
 
 class Folder {
  public:
-  Folder() : path_(fs::temp_directory_path() / ("bandwall_engine_test_" + std::to_string(::getpid()))) {
+  Folder()
+      : path_(fs::temp_directory_path() / ("bandwall_engine_test_" + std::to_string(::getpid()))) {
     fs::create_directories(path_);
   }
   ~Folder() { fs::remove_all(path_); }
   std::string write(const std::string& name, const Blob& bytes) const {
     std::ofstream(path_ / name, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
     return path_ / name;
   }
   std::string path() const { return path_; }
@@ -114,9 +116,12 @@ TEST(Engine, RefusesWhatDoesNotFit) {
   Engine engine(model, options());
   EXPECT_THAT(message([&] { engine.evaluate(Tokens(65, 1), Outputs::Last); }),
               HasSubstr("65 tokens after 0 do not fit into a context of 64"));
-  EXPECT_THAT(message([&] { engine.evaluate(Tokens{1, 32}, Outputs::Last); }),
+  EXPECT_THAT(message([&] {
+                engine.evaluate(Tokens{1, 32}, Outputs::Last);
+              }),
               HasSubstr("token 1 is 32, the vocabulary has ids 0..31"));
-  EXPECT_THAT(message([&] { engine.evaluate(Tokens{-1}, Outputs::Last); }), HasSubstr("token 0 is -1"));
+  EXPECT_THAT(message([&] { engine.evaluate(Tokens{-1}, Outputs::Last); }),
+              HasSubstr("token 0 is -1"));
   EXPECT_EQ(engine.position(), 0);
 }
 
@@ -132,7 +137,8 @@ TEST(Engine, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("threads: -1 is outside"));
   o = options();
   o.k = kv_format_from_name("q8_0");
-  EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("'q8_0' can be counted but not yet run"));
+  EXPECT_THAT(message([&] { Engine(model, o); }),
+              HasSubstr("'q8_0' can be counted but not yet run"));
 }
 
 TEST(Engine, OptionsComeBackResolved) {
@@ -156,7 +162,9 @@ TEST(Engine, DamagedWeightsAreReported) {
   std::memcpy(norm.data.data() + 8, &nan, 4);
   const LoadedModel model = load(w);
   Engine engine(model, options());
-  EXPECT_THAT(message([&] { engine.evaluate(Tokens{1, 2}, Outputs::Last); }),
+  EXPECT_THAT(message([&] {
+                engine.evaluate(Tokens{1, 2}, Outputs::Last);
+              }),
               HasSubstr("the logit of token 0 at position 1 is nan"));
   EXPECT_EQ(engine.position(), 0);
 }
@@ -218,7 +226,8 @@ TEST(LoadedModel, FindsThePartsOfASplitFile) {
     if (i == 0) part.values = whole.values;
     part.set_as("split.no", GgufType::U16, static_cast<std::uint16_t>(i));
     part.set_as("split.count", GgufType::U16, std::uint16_t{2});
-    part.set_as("split.tensors.count", GgufType::I32, static_cast<std::int32_t>(whole.tensors.size()));
+    part.set_as("split.tensors.count", GgufType::I32,
+                static_cast<std::int32_t>(whole.tensors.size()));
     for (std::size_t t = 0; t < whole.tensors.size(); ++t) {
       if (static_cast<int>(t % 2) == i) part.tensors.push_back(whole.tensors[t]);
     }
@@ -265,7 +274,8 @@ TEST(LoadedModel, NamesTheTensorWithoutKernels) {
 
 TEST(MappedFile, NamesWhatIsWrong) {
   const Folder folder;
-  EXPECT_THAT(message([&] { MappedFile::open(folder.path() + "/none"); }), HasSubstr("no such file"));
+  EXPECT_THAT(message([&] { MappedFile::open(folder.path() + "/none"); }),
+              HasSubstr("no such file"));
   EXPECT_THAT(message([&] { MappedFile::open(folder.path()); }), HasSubstr("is a directory"));
   EXPECT_THAT(message([&] { MappedFile::open("/dev/null"); }), HasSubstr("is no regular file"));
   const std::string empty = folder.write("empty", {});
@@ -357,7 +367,8 @@ TEST(Rope, ScalesAndFactorsStretchTheAngle) {
 }
 
 TEST(Rope, YarnKeepsFastPairsAndStretchesSlowOnes) {
-  Hyper h{.head_dim_k = 64, .rope_dims = 64, .rope_base = 150000.0, .yarn = true, .yarn_factor = 32.0};
+  Hyper h{
+      .head_dim_k = 64, .rope_dims = 64, .rope_base = 150000.0, .yarn = true, .yarn_factor = 32.0};
   h.yarn_original_context = 4096;
   std::vector<float> angles(64);
   Rope(h, nullptr).angles(5, angles.data());

@@ -11,8 +11,16 @@ KvConfig f16() { return {kv_format_from_name("f16"), kv_format_from_name("f16")}
 
 // Two layers, 4 heads on 2 KV heads of 32, hidden 64, vocabulary 100, all F32.
 ModelShape small(std::int64_t experts) {
-  Hyper h{.layers = 2, .hidden = 64, .vocab = 100, .context_train = 1000, .heads = 4, .kv_heads = 2,
-          .head_dim_k = 32, .head_dim_v = 32, .ffn = experts > 0 ? 0 : 96, .rope_dims = 32};
+  Hyper h{.layers = 2,
+          .hidden = 64,
+          .vocab = 100,
+          .context_train = 1000,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim_k = 32,
+          .head_dim_v = 32,
+          .ffn = experts > 0 ? 0 : 96,
+          .rope_dims = 32};
   h.experts = experts;
   h.experts_used = experts > 0 ? 2 : 0;
   h.expert_ffn = experts > 0 ? 48 : 0;
@@ -26,7 +34,9 @@ const Op& op(const Plan& plan, OpKind kind, int layer) {
   throw std::runtime_error("no such op");
 }
 
-Plan dense(const Step& step) { return plan_step(model_from_shape(small(0), "F32"), f16(), step, {}); }
+Plan dense(const Step& step) {
+  return plan_step(model_from_shape(small(0), "F32"), f16(), step, {});
+}
 
 TEST(Plan, DenseDecodeMovesEachTensorOnce) {
   const ModelSpec m = model_from_shape(small(0), "F32");
@@ -47,10 +57,10 @@ TEST(Plan, OpsComeInTheOrderOfExecution) {
   for (const Op& o : dense({1, 1, 0, 1}).ops) {
     if (o.key.layer < 1) kinds.push_back(o.key.kind);
   }
-  EXPECT_EQ(kinds, (std::vector<OpKind>{
-                       OpKind::Embedding, OpKind::AttnNorm, OpKind::QkvProj, OpKind::RopeKv,
-                       OpKind::Attention, OpKind::AttnOut, OpKind::FfnNorm, OpKind::DenseFfn,
-                       OpKind::OutputNorm, OpKind::Head}));
+  EXPECT_EQ(kinds, (std::vector<OpKind>{OpKind::Embedding, OpKind::AttnNorm, OpKind::QkvProj,
+                                        OpKind::RopeKv, OpKind::Attention, OpKind::AttnOut,
+                                        OpKind::FfnNorm, OpKind::DenseFfn, OpKind::OutputNorm,
+                                        OpKind::Head}));
 }
 
 TEST(Plan, WithoutOutputRowsTheHeadIsNotRead) {
@@ -70,7 +80,8 @@ TEST(Plan, PrefillReadsCellsOnceAndScoresTheTriangle) {
 
 TEST(Plan, SequencesShareWeightsButNotCells) {
   const Plan one = dense({1, 1, 9, 1}), four = dense({4, 1, 9, 4});
-  EXPECT_EQ(op(four, OpKind::AttnOut, 0).traffic.weights, op(one, OpKind::AttnOut, 0).traffic.weights);
+  EXPECT_EQ(op(four, OpKind::AttnOut, 0).traffic.weights,
+            op(one, OpKind::AttnOut, 0).traffic.weights);
   EXPECT_EQ(op(four, OpKind::Attention, 0).traffic.kv_read,
             op(one, OpKind::Attention, 0).traffic.kv_read * 4);
   EXPECT_EQ(op(four, OpKind::Head, -1).traffic.activations,

@@ -1,9 +1,11 @@
 #include "runtime/thread_pool.h"
 
-#include <numeric>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -82,10 +84,13 @@ TEST(ThreadPool, SharedWorkCarriesExceptionsToo) {
   for (int i = 0; i < 50; ++i) {
     EXPECT_THROW(pool.share([](int thread, int) {
       if (thread == 0) throw std::runtime_error("x");
-    }), std::runtime_error);
+    }),
+                 std::runtime_error);
   }
   int calls = 0;
-  pool.share([&](int thread, int) { if (thread == 0) ++calls; });
+  pool.share([&](int thread, int) {
+    if (thread == 0) ++calls;
+  });
   EXPECT_EQ(calls, 1);
 }
 
@@ -94,7 +99,8 @@ TEST(ThreadPool, CarriesAnExceptionToTheCallerAndGoesOn) {
   for (int who = 0; who < 3; ++who) {
     EXPECT_THROW(pool.run([&](int thread, int) {
       if (thread == who) throw std::runtime_error("x");
-    }), std::runtime_error);
+    }),
+                 std::runtime_error);
   }
   std::atomic<int> calls{0};
   pool.run([&](int, int) { ++calls; });
@@ -111,11 +117,38 @@ TEST(ThreadPool, SleepingWorkersWakeUp) {
   ThreadPool pool(2, Pinning::On);
   int sum = 0;
   for (int i = 0; i < 5; ++i) {
-    struct timespec pause{0, 2'000'000};  // far beyond the spinning
+    struct timespec pause {
+      0, 2'000'000
+    };  // far beyond the spinning
     nanosleep(&pause, nullptr);
-    pool.run([&](int thread, int) { if (thread == 1) ++sum; });
+    pool.run([&](int thread, int) {
+      if (thread == 1) ++sum;
+    });
   }
   EXPECT_EQ(sum, 5);
+}
+
+TEST(ThreadPool, QuotaOfTheControlGroup) {
+  namespace fs = std::filesystem;
+  const fs::path root =
+      fs::temp_directory_path() / ("bandwall_quota_" + std::to_string(::getpid()));
+  const auto write = [&](const char* name, const char* text) {
+    const fs::path path = root / "sys/fs/cgroup" / name;
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  };
+  EXPECT_EQ(cpu_quota_at(root), 0);
+  write("cpu/cpu.cfs_quota_us", "-1\n");
+  write("cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(cpu_quota_at(root), 0);
+  write("cpu/cpu.cfs_quota_us", "50000\n");
+  EXPECT_EQ(cpu_quota_at(root), 0.5);
+  write("cpu.max", "250000 100000\n");
+  EXPECT_EQ(cpu_quota_at(root), 2.5);
+  fs::remove(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  write("cpu.max", "max 100000\n");
+  EXPECT_EQ(cpu_quota_at(root), 0);
+  fs::remove_all(root);
 }
 
 TEST(ThreadPool, CpusAreDistinctAndNotMoreThanTheMask) {
