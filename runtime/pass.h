@@ -124,7 +124,8 @@ void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t pi
       work(item, from, std::min(sizes[static_cast<std::size_t>(item)], from + piece));
     }
   };
-  p.pool.share(std::ref(run));  // a reference: nothing is allocated
+  constexpr std::int64_t kFewRows = 8;  // of activations: the work lasts as long as reading weights
+  p.pool.share(p.n > kFewRows ? WorkSize::Long : WorkSize::Short, std::ref(run));
 }
 
 // The same for one range; small ranges stay on the calling thread, where they take less time than

@@ -278,10 +278,10 @@ void ThreadPool::run(const std::function<void(int thread, int threads)>& work) {
   p.rethrow();
 }
 
-void ThreadPool::share(const std::function<void(int thread, int threads)>& work) {
+void ThreadPool::share(WorkSize size, const std::function<void(int thread, int threads)>& work) {
   Impl& p = *impl_;
   const auto begin = Clock::now();
-  if (p.threads == 1 || begin < p.alone_until) {
+  if (p.threads == 1 || (size == WorkSize::Short && begin < p.alone_until)) {
     work(0, p.threads);
     return;
   }
@@ -294,7 +294,7 @@ void ThreadPool::share(const std::function<void(int thread, int threads)>& work)
   if ((inside & ~Impl::kOpen) != 0) {
     const auto done = Clock::now();
     p.finish.wait_while(before, p.spins);
-    p.learn_from_wait(done - begin, done, Clock::now());
+    if (size == WorkSize::Short) p.learn_from_wait(done - begin, done, Clock::now());
   }
   p.rethrow();
 }

@@ -35,6 +35,7 @@ class WorkQueue {
 };
 
 enum class Pinning { Off, On };
+enum class WorkSize { Short, Long };  // below and above about 10 ms
 
 class ThreadPool {
  public:
@@ -48,7 +49,8 @@ class ThreadPool {
   // Runs work on the caller and on every other thread that arrives before the caller is done with
   // it; work takes its items from a WorkQueue. A thread that the host has put aside then costs
   // nothing but its help.
-  void share(const std::function<void(int thread, int threads)>& work);
+  // Short work is done alone for a while after a helper was late: waiting costs more than help.
+  void share(WorkSize size, const std::function<void(int thread, int threads)>& work);
 
  private:
   struct Impl;

@@ -66,7 +66,7 @@ TEST(ThreadPool, SharedWorkIsDoneOnceAndMixesWithCommonWork) {
   constexpr int kRounds = 2000;
   for (int round = 0; round < kRounds; ++round) {
     queue.reset(257, 16);
-    pool.share([&](int, int threads) {
+    pool.share(round % 2 == 0 ? WorkSize::Short : WorkSize::Long, [&](int, int threads) {
       EXPECT_EQ(threads, 4);
       std::int64_t begin = 0, end = 0;
       while (queue.take(begin, end)) {
@@ -82,13 +82,14 @@ TEST(ThreadPool, SharedWorkIsDoneOnceAndMixesWithCommonWork) {
 TEST(ThreadPool, SharedWorkCarriesExceptionsToo) {
   ThreadPool pool(2, Pinning::Off);
   for (int i = 0; i < 50; ++i) {
-    EXPECT_THROW(pool.share([](int thread, int) {
-      if (thread == 0) throw std::runtime_error("x");
-    }),
+    EXPECT_THROW(pool.share(WorkSize::Short,
+                            [](int thread, int) {
+                              if (thread == 0) throw std::runtime_error("x");
+                            }),
                  std::runtime_error);
   }
   int calls = 0;
-  pool.share([&](int thread, int) {
+  pool.share(WorkSize::Long, [&](int thread, int) {
     if (thread == 0) ++calls;
   });
   EXPECT_EQ(calls, 1);
