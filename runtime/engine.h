@@ -3,7 +3,8 @@
 //   Engine engine(model, {.context = 4096, .threads = 2});
 //   auto logits = engine.evaluate(tokens, Outputs::Last, &meter);   // appends to the KV cache
 // Weights are used in place from the mapping; nothing is copied. One sequence per Engine.
-// Logits are bitwise the same for every thread count. Not thread-safe; one owner.
+// Logits are bitwise the same for every thread count. Not thread-safe; one owner; the model must
+// outlive its engines.
 #pragma once
 
 #include <atomic>
