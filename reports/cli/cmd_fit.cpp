@@ -73,7 +73,7 @@ std::string text(const ModelChoice& model, const Machine& machine, const FitOpti
   table.rule();
   row("needed", r.needed, "sum of the lines");
   row("usable", r.usable,
-      fmt::format("{} of {}: visible - reserve", machine.title, machine.pool().name));
+      fmt::format("visible - reserve of {}: {} pool", machine.name, machine.pool().name));
   row("headroom", r.headroom, "usable - needed");
   std::string out = fmt::format("{}, {} positions, K {} / V {}: {}\n\n", model.title, o.context,
                                 o.kv.k->name, o.kv.v->name, sentence(r, machine.name));

@@ -1,6 +1,7 @@
 // bandwall predict: tokens per second of a model on a machine, with llama-bench's field names.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "analysis/fit.h"
@@ -58,6 +59,9 @@ std::vector<Row> price(const Arguments& a, const ModelSpec& model, const Target&
   return rows;
 }
 
+// Rates are written with four decimals: more would be noise, and differ between math libraries.
+double rounded(double v) { return std::round(v * 1e4) / 1e4; }
+
 std::string json(const Arguments& a, const ModelChoice& model, const Target& target,
                  const std::vector<Row>& rows) {
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
@@ -75,10 +79,10 @@ std::string json(const Arguments& a, const ModelChoice& model, const Target& tar
                    {"type_k", a.text("cache-type-k")},
                    {"type_v", a.text("cache-type-v")},
                    {"n_ubatch", r.n_ubatch},
-                   {"pred_ts", r.t.ts},
-                   {"pred_ts_low", r.t.ts_low},
-                   {"pred_ts_high", r.t.ts_high},
-                   {"pred_ts_speed_of_light", r.t.ts_speed_of_light},
+                   {"pred_ts", rounded(r.t.ts)},
+                   {"pred_ts_low", rounded(r.t.ts_low)},
+                   {"pred_ts_high", rounded(r.t.ts_high)},
+                   {"pred_ts_speed_of_light", rounded(r.t.ts_speed_of_light)},
                    {"bound_by", name(r.t.bound)},
                    {"bytes_weights", r.t.bytes_weights.count()},
                    {"bytes_kv", r.t.bytes_kv.count()},

@@ -233,7 +233,7 @@ std::string help_text(const CommandSpec& command) {
     std::string text;
     for (const std::string& n : names) {
       if (!text.empty()) text += ", ";
-      text += (n.size() <= 4 && n != "raw" ? "-" : "--") + n;
+      text += (&n == &names.front() && n.size() > 1 ? "--" : "-") + n;
     }
     if (!o.value.empty()) text += " " + o.value;
     wide = std::max(wide, text.size());

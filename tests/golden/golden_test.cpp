@@ -19,6 +19,8 @@ struct Golden {
   std::vector<std::string> arguments;
 };
 
+void PrintTo(const Golden& g, std::ostream* out) { *out << g.name; }
+
 const std::vector<Golden>& goldens() {
   static const std::vector<Golden> all = {
       {"help", 0, {"--help"}},
@@ -73,8 +75,8 @@ TEST_P(GoldenOutput, IsTheSame) {
   EXPECT_EQ(read(path), o.out) << "UPDATE_GOLDEN=1 rewrites " << path;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenOutput, testing::ValuesIn(goldens()), [](const auto& info) {
-  std::string name = info.param.name;
+INSTANTIATE_TEST_SUITE_P(All, GoldenOutput, testing::ValuesIn(goldens()), [](const auto& tested) {
+  std::string name = tested.param.name;
   for (char& c : name) c = c == '-' ? '_' : c;
   return name;
 });
