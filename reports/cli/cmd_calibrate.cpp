@@ -48,7 +48,7 @@ int run_calibrate(const Arguments& a) {
   };
   const Calibration calibration = calibrate(options);
   progress_done();
-  if (calibration.host_busy) fmt::print(stderr, "bandwall: {}\n", calibration.warning);
+  if (calibration.host_busy) note("bandwall: " + calibration.warning);
   const std::string text = write_profile_file(profile_of(calibration));
   if (path == "-") {
     fmt::print("{}", text);

@@ -58,6 +58,14 @@ std::string experts_json(const Meter& meter) {
   return j.dump() + "\n";
 }
 
+std::int64_t eval_context(const Arguments& a, std::int64_t n, std::int64_t n_greedy) {
+  const std::int64_t asked = a.integer("ctx-size", 0, std::int64_t{1} << 31);
+  if (asked == 0 || asked >= n + n_greedy) return std::max(asked, n + n_greedy);
+  throw Error::input("--ctx-size", fmt::format("{} tokens and --greedy {} need {} positions, but "
+                                               "the context is {}; raise -c or shorten them",
+                                               n, n_greedy, n + n_greedy, asked));
+}
+
 int run_eval(const Arguments& a) {
   const LoadedModel model = open_model(a.text("model"));
   model.require_kernels();
@@ -81,14 +89,15 @@ int run_eval(const Arguments& a) {
   options.v = kv.v;
   options.n_ubatch = a.integer("ubatch-size", 1, 1 << 16);
   options.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
-  options.context = std::max(n + n_greedy, a.integer("ctx-size", 0, std::int64_t{1} << 31));
+  options.context = eval_context(a, n, n_greedy);
   Engine engine(model, options);
   engine.set_interrupt(&interrupted());
 
   Meter meter;
   meter.record_experts = true;
-  std::optional<OutputFile> logits_file;
+  std::optional<OutputFile> logits_file, experts_file;  // opened before the work, not after it
   if (a.has("logits")) logits_file.emplace(a.text("logits"));
+  if (a.has("experts")) experts_file.emplace(a.text("experts"));
   std::span<const float> logits;
   for (std::int64_t at = 0; at < n; at += options.n_ubatch) {
     const auto chunk = std::span(tokens).subspan(
@@ -97,7 +106,11 @@ int run_eval(const Arguments& a) {
     if (logits_file) logits_file->write(logits.data(), logits.size_bytes());
   }
   if (logits_file) logits_file->commit();
-  if (a.has("experts")) write_file(a.text("experts"), experts_json(meter));
+  if (experts_file) {
+    const std::string text = experts_json(meter);
+    experts_file->write(text.data(), text.size());
+    experts_file->commit();
+  }
 
   std::vector<std::int32_t> greedy;
   logits = logits.last(static_cast<std::size_t>(vocab));
@@ -109,8 +122,8 @@ int run_eval(const Arguments& a) {
       logits = engine.evaluate(next, Outputs::Last);
   }
   if (n_greedy > 0) fmt::print("{}\n", fmt::join(greedy, ","));
-  fmt::print(stderr, "{} positions x {} logits, {} kernels, K {} / V {}, last logits {:016x}\n", n,
-             vocab, engine.options().table->isa, kv.k->name, kv.v->name, hash);
+  note(fmt::format("{} positions x {} logits, {} kernels, K {} / V {}, last logits {:016x}", n,
+                   vocab, engine.options().table->isa, kv.k->name, kv.v->name, hash));
   return kExitDone;
 }
 

@@ -43,7 +43,7 @@ std::string json(const ModelChoice& model, const Machine& machine, const FitOpti
                               {"max_context", r.max_context ? nlohmann::ordered_json(*r.max_context)
                                                             : nlohmann::ordered_json(nullptr)},
                               {"notes", r.notes}};
-  return j.dump(2) + "\n";
+  return j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string sentence(const FitReport& r, const std::string& machine) {
@@ -85,8 +85,7 @@ std::string text(const ModelChoice& model, const Machine& machine, const FitOpti
 }
 
 int run_fit(const Arguments& a) {
-  ModelChoice model =
-      choose_model(a.positional().empty() ? a.text("model") : a.positional().front());
+  ModelChoice model = choose_model(model_argument(a));
   const Target target =
       choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
   const Machine& machine = target.machine;

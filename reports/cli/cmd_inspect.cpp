@@ -149,8 +149,7 @@ void print_json(const ModelChoice& model) {
 }
 
 int run_inspect(const Arguments& a) {
-  const ModelChoice model =
-      choose_model(a.positional().empty() ? a.text("model") : a.positional().front());
+  const ModelChoice model = choose_model(model_argument(a));
   if (a.choice("output", {"text", "json"}) == "json")
     print_json(model);
   else

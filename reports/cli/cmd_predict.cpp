@@ -89,7 +89,7 @@ std::string json(const Arguments& a, const ModelChoice& model, const Target& tar
                    {"basis", name(r.t.basis)},
                    {"notes", r.t.notes}});
   }
-  return all.dump(2) + "\n";
+  return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string text(const ModelChoice& model, const Target& target, const std::vector<Row>& rows,
@@ -119,8 +119,7 @@ std::string text(const ModelChoice& model, const Target& target, const std::vect
 }
 
 int run_predict(const Arguments& a) {
-  const ModelChoice model =
-      choose_model(a.positional().empty() ? a.text("model") : a.positional().front());
+  const ModelChoice model = choose_model(model_argument(a));
   const Target target =
       choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
   const std::vector<Row> rows = price(a, model.spec, target);

@@ -34,13 +34,12 @@ std::string json(const Roofline& r, const std::string& title) {
              {"achievable_bandwidth_bytes_per_second", r.achievable_bandwidth.value()},
              {"ceilings", ceilings},
              {"points", points}}
-             .dump(2) +
+             .dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
          "\n";
 }
 
 int run_roofline(const Arguments& a) {
-  const ModelChoice model =
-      choose_model(a.positional().empty() ? a.text("model") : a.positional().front());
+  const ModelChoice model = choose_model(model_argument(a));
   const Target target =
       choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
   const KvConfig kv = kv_config(a);

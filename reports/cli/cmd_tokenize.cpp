@@ -34,7 +34,7 @@ std::string shown(const std::string& piece) {
 int run_tokenize(const Arguments& a) {
   const LoadedModel model = open_model(a.text("model"));
   const Tokenizer tokenizer = Tokenizer::from_gguf(model.files().front());
-  for (const std::string& w : tokenizer.warnings()) fmt::print(stderr, "bandwall: {}\n", w);
+  for (const std::string& w : tokenizer.warnings()) note("bandwall: " + w);
   if (a.has("prompt") + a.has("file") + static_cast<int>(a.positional().size()) != 1) {
     throw Error::input("tokenize", "give the text once: as an argument, with -p, or with -f FILE");
   }
@@ -56,7 +56,7 @@ int run_tokenize(const Arguments& a) {
                            2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
     for (const std::int32_t id : ids) fmt::print("{:>7} -> '{}'\n", id, shown(tokenizer.piece(id)));
-    fmt::print(stderr, "{} tokens\n", ids.size());
+    note(fmt::format("{} tokens", ids.size()));
   }
   return kExitDone;
 }

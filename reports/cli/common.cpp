@@ -41,6 +41,7 @@ std::span<const std::byte> demo_bytes() {
 }  // namespace
 
 LoadedModel open_model(const std::string& text) {
+  if (text.empty()) throw Error::input("--model", "is empty; give a GGUF file or demo");
   if (text == "demo") return LoadedModel::from_memory(demo_bytes(), "demo");
   if (!looks_like_path(text)) {
     throw Error::input(
@@ -49,7 +50,18 @@ LoadedModel open_model(const std::string& text) {
   return LoadedModel::open(text);
 }
 
+std::string model_argument(const Arguments& arguments) {
+  if (arguments.positional().empty()) return arguments.text("model");
+  if (arguments.has("model")) {
+    throw Error::input(arguments.command,
+                       fmt::format("two models: '{}' and --model {}; give one",
+                                   arguments.positional().front(), arguments.text("model")));
+  }
+  return arguments.positional().front();
+}
+
 ModelChoice choose_model(const std::string& text) {
+  if (text.empty()) throw Error::input("model", "is empty; give a GGUF file, NAME[:MIX] or demo");
   ModelChoice choice;
   choice.title = text;
   if (text == "demo" || looks_like_path(text)) {
@@ -60,6 +72,10 @@ ModelChoice choose_model(const std::string& text) {
   const std::size_t colon = text.find(':');
   const ModelShape shape = load_model_shape(text.substr(0, colon));
   const std::string mix = colon == std::string::npos ? shape.default_mix : text.substr(colon + 1);
+  if (mix.empty()) {
+    throw Error::input(text, "no quantization after the colon; write NAME:MIX, such as " +
+                                 shape.name + ":" + shape.default_mix);
+  }
   choice.spec = model_from_shape(shape, mix);
   choice.title = shape.name + ":" + mix;
   if (!choice.spec.bytes_note.empty()) choice.notes.push_back(choice.spec.bytes_note);
@@ -68,6 +84,9 @@ ModelChoice choose_model(const std::string& text) {
 
 Target choose_target(const std::string& machine, const std::optional<std::string>& backend,
                      const std::optional<std::string>& profile_path) {
+  if (machine.empty()) {
+    throw Error::input("--machine", "is empty; give a name (bandwall show machine) or a YAML file");
+  }
   if (machine == "this") {
     const std::string path = profile_path.value_or(default_profile_path());
     if (path.empty() || !std::filesystem::exists(path)) {
@@ -146,18 +165,28 @@ std::vector<OptionSpec> options_ignored() {
       {"batch-size,b", "N", "2048", "logical batch; only the micro-batch (-ub) changes the work"}};
 }
 
-OutputFile::OutputFile(std::string path)
-    : path_(std::move(path)), temporary_(fmt::format("{}.tmp-{}", path_, getpid())) {
-  file_ = std::fopen(temporary_.c_str(), "wb");
-  if (file_ == nullptr) {
-    throw Error::running(path_, fmt::format("cannot be written: {}", std::strerror(errno)));
+OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (path_.empty()) throw Error::input("output file", "its name is empty; give a path");
+  if (fs::is_directory(path_, ignored)) {
+    throw Error::running(path_, "cannot be written: it is a directory");
   }
+  if (fs::is_symlink(path_, ignored)) {  // the link stays, what it names is replaced
+    const fs::path target = fs::weakly_canonical(path_, ignored);
+    if (!target.empty()) path_ = target.string();
+  }
+  if (!fs::exists(path_, ignored) || fs::is_regular_file(path_, ignored)) {
+    temporary_ = fmt::format("{}.tmp-{}", path_, getpid());
+  }
+  file_ = std::fopen(temporary_.empty() ? path_.c_str() : temporary_.c_str(), "wb");
+  if (file_ == nullptr) fail();
 }
 
 OutputFile::~OutputFile() {
   if (file_ == nullptr) return;
   std::fclose(file_);
-  std::remove(temporary_.c_str());
+  if (!temporary_.empty()) std::remove(temporary_.c_str());
 }
 
 void OutputFile::fail() {
@@ -169,7 +198,8 @@ void OutputFile::write(const void* data, std::size_t size) {
 }
 
 void OutputFile::commit() {
-  if (std::fflush(file_) != 0 || std::rename(temporary_.c_str(), path_.c_str()) != 0) fail();
+  if (std::fflush(file_) != 0) fail();
+  if (!temporary_.empty() && std::rename(temporary_.c_str(), path_.c_str()) != 0) fail();
   std::fclose(file_);
   file_ = nullptr;
 }
@@ -181,9 +211,11 @@ void write_file(const std::string& path, std::string_view bytes) {
 }
 
 std::string read_file(const std::string& path, std::int64_t max_bytes) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr)
+  const auto refuse = [&] {
     throw Error::input(path, fmt::format("cannot be read: {}", std::strerror(errno)));
+  };
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) refuse();
   std::string text;
   char buffer[65536];
   std::size_t n = 0;
@@ -195,8 +227,12 @@ std::string read_file(const std::string& path, std::int64_t max_bytes) {
     }
   }
   const bool failed = std::ferror(file) != 0;
+  const int reason = errno;
   std::fclose(file);
-  if (failed) throw Error::input(path, fmt::format("cannot be read: {}", std::strerror(errno)));
+  if (failed) {
+    errno = reason;
+    refuse();
+  }
   return text;
 }
 
@@ -211,16 +247,26 @@ void install_interrupt() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+void note(const std::string& text) {
+  std::string line;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    line += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  line += '\n';
+  std::fputs(line.c_str(), stderr);
+}
+
 void progress(const std::string& text) {
   if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r\x1b[K{}", text);
+  std::fputs(("\r\x1b[K" + text).c_str(), stderr);
   std::fflush(stderr);
   progress_shown = true;
 }
 
 void progress_done() {
   if (!progress_shown) return;
-  fmt::print(stderr, "\r\x1b[K");
+  std::fputs("\r\x1b[K", stderr);
   std::fflush(stderr);
   progress_shown = false;
 }

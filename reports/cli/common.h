@@ -30,6 +30,9 @@ struct ModelChoice {
 ModelChoice choose_model(const std::string& text);
 LoadedModel open_model(const std::string& text);  // a file or "demo"; a bare name is an Error
 
+// The model of commands that take it as an argument or with -m; giving both is an Error.
+std::string model_argument(const Arguments& arguments);
+
 // The machine and the backend that goes with it unless one is named. "this" is the calibrated host.
 struct Target {
   Machine machine;
@@ -58,7 +61,8 @@ OptionSpec option_profile();
 std::vector<OptionSpec> options_ignored();  // accepted for llama.cpp's sake, without effect
 
 // A file that appears whole or not at all: written beside its place, renamed by commit(), removed
-// by the destructor otherwise. Every failure is an Error (Running) with the path and the reason.
+// by the destructor otherwise. Devices and pipes cannot be renamed over: they are written directly.
+// Every failure is an Error (Running) with the path and the reason.
 class OutputFile {
  public:
   explicit OutputFile(std::string path);
@@ -70,7 +74,7 @@ class OutputFile {
 
  private:
   [[noreturn]] void fail();
-  std::string path_, temporary_;
+  std::string path_, temporary_;  // temporary_ is empty for a device or a pipe
   std::FILE* file_ = nullptr;
 };
 void write_file(const std::string& path, std::string_view bytes);
@@ -79,6 +83,9 @@ std::string read_file(const std::string& path, std::int64_t max_bytes);
 // Set by SIGINT and SIGTERM once install_interrupt() ran.
 const std::atomic<bool>& interrupted();
 void install_interrupt();
+
+// A line on stderr, control characters made visible; a stderr that refuses it changes nothing.
+void note(const std::string& text);
 
 // A line on stderr that is replaced in place; nothing when stderr is no terminal.
 void progress(const std::string& text);

@@ -1,10 +1,13 @@
 // The only main of the program: finds the command, parses, runs, and turns errors into one message
 // and the right exit code. stdout carries data only; everything else goes to stderr.
+#include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
@@ -16,7 +19,7 @@ namespace bandwall {
 namespace {
 
 int usage_error(const std::string& message) {
-  fmt::print(stderr, "bandwall: {}\n", message);
+  note("bandwall: " + message);
   return kExitInput;
 }
 
@@ -38,7 +41,7 @@ int run_command(const CommandSpec& command, const std::vector<std::string>& word
 int dispatch(const std::vector<std::string>& words) {
   const std::vector<CommandSpec>& commands = all_commands();
   if (words.empty()) {
-    fmt::print(stderr, "{}", help_overview(commands));
+    std::fputs(help_overview(commands).c_str(), stderr);
     return kExitInput;
   }
   const std::string& first = words.front();
@@ -64,36 +67,51 @@ int dispatch(const std::vector<std::string>& words) {
                                  near.empty() ? "" : "; did you mean " + near + "?"));
 }
 
+// A closed stdin, stdout or stderr would give its number to the next file that is opened, and
+// messages or data would land in that file. Opened for the wrong direction, it refuses them.
+void occupy_standard_files() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+  }
+}
+
+// A call that Ctrl-C cut short fails in its own way first; the user wants to hear of the Ctrl-C.
+int failed(const std::vector<std::string>& lines, int code = kExitFailed) {
+  progress_done();
+  if (interrupted()) {
+    note("bandwall: interrupted");
+    return kExitInterrupted;
+  }
+  for (const std::string& line : lines) note("bandwall: " + line);
+  return code;
+}
+
 }  // namespace
 }  // namespace bandwall
 
 int main(int argc, char** argv) {
   using namespace bandwall;
   try {
+    occupy_standard_files();
     install_interrupt();
-    const int code = dispatch({argv + 1, argv + argc});
-    if (std::fflush(stdout) != 0) {
-      fmt::print(stderr, "bandwall: stdout cannot be written\n");
-      return kExitFailed;
+    const int code = dispatch({argv + std::min(argc, 1), argv + argc});
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return failed({"stdout cannot be written; the output is not complete"});
     }
     return code;
   } catch (const Interrupted&) {
-    progress_done();
-    fmt::print(stderr, "bandwall: interrupted\n");
-    return kExitInterrupted;
+    return failed({"interrupted"}, kExitInterrupted);
   } catch (const Error& e) {
-    progress_done();
+    std::vector<std::string> lines;
     for (const Diagnostic& d : e.diagnostics()) {
-      fmt::print(stderr, "bandwall: {}{}{}\n", d.where, d.where.empty() ? "" : ": ", d.message);
+      lines.push_back(fmt::format("{}{}{}", d.where, d.where.empty() ? "" : ": ", d.message));
     }
-    return e.kind() == Error::Kind::Input ? kExitInput : kExitFailed;
+    return failed(lines, e.kind() == Error::Kind::Input ? kExitInput : kExitFailed);
   } catch (const std::bad_alloc&) {
-    progress_done();
-    fmt::print(stderr, "bandwall: not enough memory\n");
-    return kExitFailed;
+    return failed({"not enough memory"});
+  } catch (const std::system_error& e) {
+    return failed({std::string("stdout or a system call failed: ") + e.what()});
   } catch (const std::exception& e) {
-    progress_done();
-    fmt::print(stderr, "bandwall: {}\n", e.what());
-    return kExitFailed;
+    return failed({e.what()});
   }
 }

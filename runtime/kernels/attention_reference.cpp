@@ -49,7 +49,7 @@ void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head
   if (!partial && args.sinks != nullptr) max = std::max<double>(max, args.sinks[head]);
   double sum = 0.0;
   for (double& s : scores) {
-    s = max == kMinusInfinity ? 0.0 : std::exp(s - max);
+    s = s == kMinusInfinity ? 0.0 : std::exp(s - max);  // a score that is no number stays none
     sum += s;
   }
   if (partial) {
@@ -102,7 +102,12 @@ void merge_attention_parts(const float* const* outs, const float* const* partial
     for (int p = 0; p < parts; ++p) max = std::max<double>(max, partials[p][row * 2]);
     float* to = out + query * out_stride + head * head_dim_v;
     std::fill(to, to + head_dim_v, 0.0f);
-    if (max == kMinusInfinity) continue;  // nothing is visible
+    if (max == kMinusInfinity) {  // nothing is visible, or no score is a number: that must show
+      for (int p = 0; p < parts; ++p) {
+        if (std::isnan(partials[p][row * 2 + 1])) std::fill(to, to + head_dim_v, NAN);
+      }
+      continue;
+    }
     double sum = sinks != nullptr ? std::exp(sinks[head] - max) : 0.0;
     for (int p = 0; p < parts; ++p) {
       sum += std::exp(partials[p][row * 2] - max) * partials[p][row * 2 + 1];

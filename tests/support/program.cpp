@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,11 +31,19 @@ struct Folder {
   }
 };
 
+void redirect(const std::string& path, int fd) {
+  if (path.empty()) return;
+  close(fd);
+  if (path == "closed") return;
+  if (open(path.c_str(), O_WRONLY) != fd) _exit(126);
+}
+
 [[noreturn]] void child(const std::vector<std::string>& arguments, const RunOptions& options,
                         int in, int out, int err) {
   dup2(in, 0);
   dup2(out, 1);
   dup2(err, 2);
+  for (const int fd : {in, out, err}) close(fd);
   const std::string home = folder();
   setenv("HOME", home.c_str(), 1);
   setenv("XDG_CONFIG_HOME", (home + "/config").c_str(), 1);
@@ -43,6 +52,8 @@ struct Folder {
   std::vector<char*> argv = {const_cast<char*>(BANDWALL_PROGRAM)};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
+  redirect(options.stdout_to, 1);
+  redirect(options.stderr_to, 2);
   execv(argv[0], argv.data());
   _exit(127);
 }
@@ -74,6 +85,7 @@ void collect(int pid, int out, int err, const RunOptions& options, Outcome& outc
       kill(pid, SIGINT);
       sent = true;
     }
+    if (past.count() > options.kill_after_seconds) kill(pid, SIGKILL);
   }
 }
 
@@ -96,7 +108,7 @@ Outcome run(const std::vector<std::string>& arguments, const RunOptions& options
   if (pipe(in) != 0 || pipe(out) != 0 || pipe(err) != 0) throw std::runtime_error("no pipe");
   const int pid = fork();
   if (pid == 0) {
-    close(in[1]);
+    for (const int fd : {in[1], out[0], err[0]}) close(fd);
     child(arguments, options, in[0], out[1], err[1]);
   }
   close(in[0]);
@@ -112,7 +124,9 @@ Outcome run(const std::vector<std::string>& arguments, const RunOptions& options
   close(out[0]);
   close(err[0]);
   int status = 0;
-  waitpid(pid, &status, 0);
+  rusage used{};
+  wait4(pid, &status, 0, &used);
+  outcome.peak_bytes = static_cast<std::int64_t>(used.ru_maxrss) * 1024;
   outcome.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   return outcome;
 }

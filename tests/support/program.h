@@ -3,6 +3,7 @@
 // HOME and XDG folders point into a fresh temporary folder, so that no profile of the host is read.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@ namespace bandwall::e2e {
 struct Outcome {
   int exit_code = -1;  // 128 + signal when it was killed
   std::string out, err;
+  std::int64_t peak_bytes = 0;  // largest resident set
 };
 
 struct RunOptions {
@@ -18,6 +20,9 @@ struct RunOptions {
   std::string stdin_text;
   double interrupt_after_seconds = 0;  // SIGINT after that time; 0 = never
   std::string interrupt_when;          // SIGINT once stdout holds this text; empty = not used
+  std::string stdout_to;               // a path instead of the collected text; "closed" closes it
+  std::string stderr_to;               // the same for stderr
+  double kill_after_seconds = 120;     // a hang ends as exit code 137
 };
 
 Outcome run(const std::vector<std::string>& arguments, const RunOptions& options = {});
