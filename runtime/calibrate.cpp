@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <Eigen/Dense>
+
 #include "hwmodel/error.h"
 #include "runtime/host.h"
 #include "runtime/op_costs.h"
@@ -36,7 +38,9 @@ struct Schedule {
 // Large working sets must be far beyond the last cache, or they measure the cache.
 std::size_t arena_bytes(const HostInfo& host, bool quick) {
   const double cache = host.l3 ? host.l3->value() : 32 * kMiB;
-  double bytes = std::clamp(8 * cache, 256 * kMiB, (quick ? 384 : 1024) * kMiB);
+  // The quick form runs beside a loaded model: four times the cache must do.
+  double bytes = quick ? std::clamp(4 * cache, 64 * kMiB, 1024 * kMiB)
+                       : std::clamp(8 * cache, 256 * kMiB, 1024 * kMiB);
   if (host.memory_available) bytes = std::min(bytes, host.memory_available->value() / 4);
   return static_cast<std::size_t>(std::max(bytes, 32 * kMiB));
 }
@@ -100,7 +104,7 @@ struct Samples {
   std::map<Format, std::map<int, std::map<double, Series>>> stream;  // format, threads, set
   std::map<Format, std::map<std::int64_t, Series>> product;          // format, n: seconds
   std::map<std::string, Series> kv_rate, kv_elements;
-  Series attention_rate, run;
+  Series attention_rate, run, blas;
 };
 
 class Session {
@@ -113,7 +117,8 @@ class Session {
         threads_(options.threads > 0 ? options.threads : default_threads()),
         one_(1, Pinning::On),
         all_(threads_, Pinning::On),
-        arena_(schedule_.arena) {}
+        arena_(schedule_.arena, Pages::Huge),
+        weights_(schedule_.arena, Pages::Plain) {}
 
   void measure() {
     const int rounds = schedule_.rounds;
@@ -152,12 +157,12 @@ class Session {
   }
 
   void measure_reads() {
-    fill_random_blocks(Format::Q8_0, arena_.data(), std::min<std::size_t>(arena_.size(), 1 << 20),
+    fill_random_blocks(Format::Q8_0, weights_.data(), std::min<std::size_t>(weights_.size(), 1 << 20),
                        1);
     with_pools([&](ThreadPool& pool) {
       for (const double set : schedule_.read_sets) {
         samples_.read[pool.size()][set].add(quiet_sample([&] {
-          return read_rate(pool, arena_.data(), static_cast<std::size_t>(set),
+          return read_rate(pool, weights_.data(), static_cast<std::size_t>(set),
                            schedule_.at_least / 2);
         }));
       }
@@ -165,18 +170,19 @@ class Session {
   }
 
   void measure_overheads() {
+    samples_.blas.add(quiet_sample([&] { return threads_ * blas_rate(384); }));
     samples_.run.add(quiet_sample([&] { return run_seconds(all_); }));
   }
 
   void measure_format(Format format, int round) {
-    fill_random_blocks(format, arena_.data(), arena_.size(), static_cast<std::uint64_t>(round + 7));
+    fill_random_blocks(format, weights_.data(), weights_.size(), static_cast<std::uint64_t>(round + 7));
     const double run = samples_.run.median();
     const auto stream = [&](ThreadPool& pool) {
       for (const double set : schedule_.matrix_sets) {
         const Shape shape = shape_for(set);
         const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, set, 1);
         double t = quiet_sample(
-            [&] { return matrix_seconds(table_, pool, p, arena_.data(), schedule_.at_least); });
+            [&] { return matrix_seconds(table_, pool, p, weights_.data(), schedule_.at_least); });
         if (pool.size() > 1) t = std::max(t - run, t / 2);  // calls of the pool are priced per op
         samples_.stream[format][pool.size()][set].add(p.bytes() / t);
       }
@@ -194,7 +200,7 @@ class Session {
   void measure_product(Format format, const Shape& shape, std::int64_t n) {
     const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, 4 * kMiB, n);
     samples_.product[format][n].add(quiet_sample(
-        [&] { return matrix_seconds(table_, all_, p, arena_.data(), schedule_.at_least); }));
+        [&] { return matrix_seconds(table_, all_, p, weights_.data(), schedule_.at_least); }));
   }
 
   // Two depths, so that the fixed part of the op drops out; four query heads per KV head are
@@ -243,7 +249,7 @@ class Session {
   const KernelTable& table_;
   int threads_;
   ThreadPool one_, all_;
-  Arena arena_;
+  Arena arena_, weights_;  // caches and plain reads; weights, as a mapped file has them
   Samples samples_;
 };
 
@@ -271,24 +277,23 @@ RateCurve curve(int threads, const std::map<double, Series>& by_set, const char*
 std::optional<GemmRate> fit_gemm(const std::map<std::int64_t, Series>& seconds, double row_flops) {
   const auto one = seconds.find(1);
   if (one == seconds.end()) return std::nullopt;
-  double xx = 0, xy = 0, yy = 0, xt = 0, yt = 0;
+  Eigen::MatrixX2d terms(static_cast<Eigen::Index>(seconds.size()), 2);
+  Eigen::VectorXd extra(terms.rows());
+  Eigen::Index used = 0;
   for (const auto& [n, series] : seconds) {
     if (n == 1) continue;
-    const double t = series.median(), extra = t - one->second.median();
-    const double x = static_cast<double>(n - 1) / t, y = x / static_cast<double>(n);
-    xx += x * x;
-    xy += x * y;
-    yy += y * y;
-    xt += x * extra / t;
-    yt += y * extra / t;
+    const double t = series.median(), more = static_cast<double>(n - 1) / t;
+    terms.row(used) << more, more / static_cast<double>(n);
+    extra(used++) = (t - one->second.median()) / t;
   }
-  if (!(xx > 0)) return std::nullopt;
-  const double det = xx * yy - xy * xy;
-  double a = det > 1e-12 * xx * yy ? (xt * yy - yt * xy) / det : xt / xx;
-  double b = det > 1e-12 * xx * yy ? (yt * xx - xt * xy) / det : 0;
-  if (b < 0 || a <= 0) {
+  if (used == 0) return std::nullopt;
+  const auto x = terms.topRows(used);
+  const auto y = extra.head(used);
+  const Eigen::Vector2d fitted = x.colPivHouseholderQr().solve(y);
+  double a = fitted(0), b = fitted(1);
+  if (b < 0 || a <= 0) {  // no half-saturation can be seen: the rate alone
     b = 0;
-    a = xt / xx;
+    a = x.col(0).dot(y) / x.col(0).squaredNorm();
   }
   if (!(a > 0)) return std::nullopt;
   return GemmRate{FlopsPerSecond(row_flops / a), b / a};
@@ -350,6 +355,7 @@ void add_products(const Session& session, Machine& machine, Backend& backend) {
     machine.compute.push_back(
         {numeric, {FlopsPerSecond(rate), measured("best of the matrix products")}, std::nullopt});
   };
+  best_f32 = std::max(best_f32, session.samples().blas.best());  // OpenBLAS, where it is faster
   add("int8", best_int8);
   add("fp32", best_f32);
   // A format that was not measured is priced like the slowest that was.
@@ -446,6 +452,24 @@ void judge_quiet(const HostWatch& watch, const HostInfo& host, Calibration& c) {
 }
 
 }  // namespace
+
+BandwidthNow probe_bandwidth(int threads, std::span<const std::byte> memory) {
+  const std::size_t window = arena_bytes(host_info(), true);
+  std::optional<Arena> own;
+  if (memory.size() < window) {
+    own.emplace(window, Pages::Plain);
+    memory = {own->data(), own->size()};
+  }
+  ThreadPool pool(threads > 0 ? threads : default_threads(), Pinning::On);
+  constexpr std::size_t kSamples = 9;
+  const std::size_t step = (memory.size() - window) / kSamples / 4096 * 4096;
+  Series rates;
+  for (std::size_t i = 0; i < kSamples; ++i) {
+    rates.add(quiet_sample(
+        [&] { return read_rate(pool, memory.data() + i * step, window, 0.008); }));
+  }
+  return {BytesPerSecond(rates.median()), BytesPerSecond(rates.best())};
+}
 
 Calibration calibrate(const CalibrateOptions& options) {
   if (!(options.budget > Seconds(0)) || options.threads < 0) {

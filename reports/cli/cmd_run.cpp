@@ -87,7 +87,7 @@ struct Host {
 };
 
 // The profile of this host: the file given or the user's own, else a quick calibration, said so.
-Host host_profile(const Arguments& a, int threads) {
+Host host_profile(const Arguments& a, const ModelSpec& model, int threads) {
   const std::string path = a.has("profile") ? a.text("profile") : default_profile_path();
   if (a.has("profile") || (!path.empty() && std::filesystem::exists(path))) {
     Host host{load_profile(path), ""};
@@ -105,6 +105,9 @@ Host host_profile(const Arguments& a, int threads) {
   CalibrateOptions options;
   options.budget = Seconds(12);
   options.threads = threads;
+  for (const TensorSpec& t : model.tensors) {
+    if (t.n_dims > 1 && t.role != Role::Other) options.formats.push_back(t.format);
+  }
   options.progress = [](const std::string& what, double done) {
     progress(fmt::format("calibrating {:3.0f} %: {}", 100 * done, what));
   };
@@ -248,6 +251,14 @@ Generated generate(const Job& job, Engine& engine, Form form) {
   return g;
 }
 
+std::span<const std::byte> largest_mapping(const LoadedModel& model) {
+  std::span<const std::byte> largest;
+  for (const auto& m : model.mappings()) {
+    if (m.size() > largest.size()) largest = m;
+  }
+  return largest;
+}
+
 // One token, not metered: page faults of the mapping and first-touch costs are not decode speed.
 void warm_up(const Job& job, Engine& engine) {
   engine.evaluate(std::span(job.tokens).first(1), Outputs::Last);
@@ -300,7 +311,10 @@ int run_run(const Arguments& a) {
   Engine engine(job.model, job.engine);
   engine.set_interrupt(&interrupted());
   const int threads = engine.options().threads;
-  const Host host = host_profile(a, threads);
+  Host host = host_profile(a, job.model.spec(), threads);
+  warm_up(job, engine);
+  const BandwidthNow before = probe_bandwidth(threads, largest_mapping(job.model));
+  follow_bandwidth(host.profile.machine, host.profile.backend, before.median);
 
   RunResult run = describe(a, job, engine, host);
   run.elsewhere = elsewhere(a, job);
@@ -320,8 +334,10 @@ int run_run(const Arguments& a) {
   }
   std::fflush(stdout);
 
-  warm_up(job, engine);
   const Generated g = generate(job, engine, form);
+  const BandwidthNow after = probe_bandwidth(threads, largest_mapping(job.model));
+  // The ceiling of these seconds: the best plain read seen before or after.
+  follow_bandwidth(host.profile.machine, host.profile.backend, std::max(before.best, after.best));
   run.text = job.tokenizer.decode(g.ids);
   run.logits_hash = g.hash;
   run.phases.resize(1);

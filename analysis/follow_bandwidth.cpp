@@ -1,0 +1,45 @@
+#include <algorithm>
+
+#include "analysis/predict.h"
+
+namespace bandwall {
+namespace {
+
+BytesPerSecond fastest(const RateCurve& curve) {
+  BytesPerSecond best;
+  for (const RatePoint& p : curve.points) best = std::max(best, p.rate);
+  return best;
+}
+
+// Working sets from twice the last cache on live in memory.
+Bytes memory_sized(const Machine& machine) {
+  Bytes largest;
+  for (const CacheLevel& c : machine.caches) largest = std::max(largest, c.capacity.value);
+  return largest * 2;
+}
+
+void scale(std::vector<RateCurve>& curves, Bytes from, double factor) {
+  for (RateCurve& curve : curves) {
+    const BytesPerSecond roof = fastest(curve);
+    for (RatePoint& p : curve.points) {
+      if (p.working_set >= from) p.rate = std::min(p.rate * factor, roof);
+    }
+  }
+}
+
+}  // namespace
+
+void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now) {
+  MemoryPool& pool = machine.pools.front();
+  if (!(now > BytesPerSecond(0)) || !(pool.achievable.value > BytesPerSecond(0))) return;
+  const double factor = now / pool.achievable.value;
+  const Bytes from = memory_sized(machine);
+  pool.achievable.value = now;
+  pool.peak.value = std::max(pool.peak.value, now);
+  scale(machine.read_curves, from, factor);
+  for (auto& [format, curves] : backend.stream_curves) scale(curves, from, factor);
+  for (auto& [format, rate] : backend.stream) rate.value = rate.value * factor;
+  for (auto& [format, rate] : backend.kv_stream) rate.value = rate.value * factor;
+}
+
+}  // namespace bandwall
