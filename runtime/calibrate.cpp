@@ -70,7 +70,8 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   Schedule s;
   s.quick = options.budget.value() <= kQuickBudget;
   s.rounds = s.quick ? 5 : 7;
-  s.at_least = s.quick ? 0.004 : 0.012;  // short ones are seldom disturbed
+  // Long enough that waking the other cores and the first pages do not count.
+  s.at_least = s.quick ? 0.012 : 0.020;
   s.arena = arena_bytes(host, s.quick);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
@@ -96,8 +97,12 @@ struct Shape {
 Shape shape_for(double working_set) {
   if (working_set <= 8 * kMiB) return {256, 48 * kKiB};
   if (working_set <= 32 * kMiB) return {768, 384 * kKiB};
-  return {2048, 1.5 * kMiB};
+  // One op of a large model streams megabytes in one go: the chosen experts, or a dense matrix.
+  return {2048, 8 * kMiB};
 }
+
+// An expert's matrix in the cache: what the rows after the first cost, without memory.
+Shape product_shape() { return {2048, 1.5 * kMiB}; }
 
 struct Samples {
   std::map<int, std::map<double, Series>> read;                      // threads, working set
@@ -163,7 +168,7 @@ class Session {
       for (const double set : schedule_.read_sets) {
         samples_.read[pool.size()][set].add(quiet_sample([&] {
           return read_rate(pool, weights_.data(), static_cast<std::size_t>(set),
-                           schedule_.at_least / 2);
+                           schedule_.at_least);
         }));
       }
     });
@@ -192,7 +197,7 @@ class Session {
     } else {
       with_pools(stream);
     }
-    const Shape shape = shape_for(1e9);
+    const Shape shape = product_shape();
     for (std::int64_t n : schedule_.rows) measure_product(format, shape, n);
     measure_product(format, shape, 1);
   }
@@ -336,7 +341,7 @@ Machine machine_of(const Session& session, const HostInfo& host) {
 
 void add_products(const Session& session, Machine& machine, Backend& backend) {
   double best_f32 = 0, best_int8 = 0;
-  const Shape shape = shape_for(1e9);
+  const Shape shape = product_shape();
   for (const auto& [format, seconds] : session.samples().product) {
     const MatrixProbe one = matrix_probe(format, shape.cols, shape.matrix_bytes, 4 * kMiB, 1);
     const auto rate = fit_gemm(seconds, one.flops());
@@ -453,20 +458,12 @@ void judge_quiet(const HostWatch& watch, const HostInfo& host, Calibration& c) {
 
 }  // namespace
 
-BandwidthNow probe_bandwidth(int threads, std::span<const std::byte> memory) {
-  const std::size_t window = arena_bytes(host_info(), true);
-  std::optional<Arena> own;
-  if (memory.size() < window) {
-    own.emplace(window, Pages::Plain);
-    memory = {own->data(), own->size()};
-  }
+BandwidthNow probe_bandwidth(int threads) {
+  const Arena arena(arena_bytes(host_info(), true), Pages::Plain);
   ThreadPool pool(threads > 0 ? threads : default_threads(), Pinning::On);
-  constexpr std::size_t kSamples = 9;
-  const std::size_t step = (memory.size() - window) / kSamples / 4096 * 4096;
   Series rates;
-  for (std::size_t i = 0; i < kSamples; ++i) {
-    rates.add(quiet_sample(
-        [&] { return read_rate(pool, memory.data() + i * step, window, 0.008); }));
+  for (int i = 0; i < 7; ++i) {
+    rates.add(quiet_sample([&] { return read_rate(pool, arena.data(), arena.size(), 0.02); }));
   }
   return {BytesPerSecond(rates.median()), BytesPerSecond(rates.best())};
 }

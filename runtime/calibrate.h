@@ -5,9 +5,7 @@
 // Probes are interleaved and repeated; medians and the spread are kept. No file is written here.
 #pragma once
 
-#include <cstddef>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -34,13 +32,12 @@ struct Calibration {
 
 Calibration calibrate(const CalibrateOptions& options);
 
-// Plain read bandwidth of main memory at this moment, about 0.2 s: shared hosts drift by tens of per
-// cent within minutes, so a run is paired with a probe before it (for the prediction) and after it
-// (for the ceiling). Reads `memory` itself, the mapped and resident model, when that is far larger
-// than the last cache: the same pages that decode reads; an area of its own otherwise.
+// Plain read bandwidth of main memory at this moment, about 0.3 s, measured as calibrate() measures
+// pool().achievable: shared hosts drift by tens of per cent within minutes, so a run is paired with a
+// probe before it (for the prediction) and after it (for the ceiling).
 struct BandwidthNow {
   BytesPerSecond median, best;
 };
-BandwidthNow probe_bandwidth(int threads, std::span<const std::byte> memory);
+BandwidthNow probe_bandwidth(int threads);
 
 }  // namespace bandwall

@@ -111,11 +111,15 @@ struct CpuOrder {
   int cores = 0;
 };
 
+// A pool pins its caller; a second pool of the same thread must still see the processors that were
+// allowed before, or all its threads would share the one that the first pool left.
+thread_local std::vector<int> mask_before_pinning;
+
 CpuOrder order_cpus() {
   CpuOrder order;
   std::vector<int> siblings;
   std::set<std::string> seen;
-  for (const int cpu : allowed_cpus()) {
+  for (const int cpu : mask_before_pinning.empty() ? allowed_cpus() : mask_before_pinning) {
     const std::string core = topology(cpu, "core_id");
     const std::string key = topology(cpu, "physical_package_id") + "/" + core;
     const bool first = core.empty() || seen.insert(key).second;
@@ -155,6 +159,7 @@ struct ThreadPool::Impl {
   std::vector<std::thread> workers;
   std::vector<int> cpus;          // one per thread; empty = not pinned
   std::vector<int> callers_cpus;  // the caller's mask before, to give back
+  bool first_to_pin = false;
   const std::function<void(int, int)>* work = nullptr;
   std::atomic<bool> stop{false};
   Event start, finish, meeting;
@@ -231,6 +236,7 @@ struct ThreadPool::Impl {
     start.advance();
     for (std::thread& worker : workers) worker.join();
     if (!callers_cpus.empty()) pin_to(callers_cpus);
+    if (first_to_pin) mask_before_pinning.clear();
   }
 };
 
@@ -243,14 +249,16 @@ ThreadPool::ThreadPool(int threads, Pinning pinning) : impl_(std::make_unique<Im
     impl_->spins = 0;
   } else if (pinning == Pinning::On && threads > 1) {
     impl_->cpus.assign(cpus.begin(), cpus.begin() + threads);
-    impl_->callers_cpus = cpus;
+    impl_->callers_cpus = allowed_cpus();
+    impl_->first_to_pin = mask_before_pinning.empty();
+    if (impl_->first_to_pin) mask_before_pinning = cpus;
   }
   try {
     for (int i = 1; i < threads; ++i) {
       impl_->workers.emplace_back([impl = impl_.get(), i] { impl->serve(i); });
     }
   } catch (const std::system_error& e) {
-    impl_->callers_cpus.clear();
+    impl_->callers_cpus.clear();  // not pinned yet
     impl_->shut_down();
     throw Error::input("threads", fmt::format("{} threads cannot be started ({}); ask for fewer",
                                               threads, e.what()));

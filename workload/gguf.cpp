@@ -68,7 +68,7 @@ class GgufParser {
 
   const std::byte* take(std::uint64_t count, std::string_view field) {
     if (count > left()) {
-      fail(at_, field,
+      fail(at_, printable(field),
            fmt::format("needs {} bytes, {} are left before the end of the file; the file is "
                        "truncated: download it again",
                        count, left()));

@@ -36,13 +36,26 @@ struct Job {
 
 std::string given_prompt(const Arguments& a) {
   if (a.has("prompt") && a.has("file")) throw Error::input("run", "give -p or -f, not both");
-  if (a.has("file")) return read_file(a.text("file"), 64 << 20);
-  return a.text("prompt");
+  const std::string text = a.has("file") ? read_file(a.text("file"), 64 << 20) : a.text("prompt");
+  if (text.empty() && (a.has("file") || a.has("prompt"))) {
+    throw Error::input(a.has("file") ? a.text("file") : "--prompt",
+                       "the prompt is empty; give some text, or leave the option out");
+  }
+  return text;
 }
 
-std::int64_t chosen_context(const Arguments& a, std::int64_t n_prompt, std::int64_t n_gen) {
+// Without -c: what is needed, up to what the model was trained for; beyond that only on request.
+std::int64_t chosen_context(const Arguments& a, std::int64_t n_prompt, std::int64_t n_gen,
+                            std::int64_t trained) {
   const std::int64_t needed = n_prompt + n_gen;
   const std::int64_t asked = a.integer("ctx-size", 0, std::int64_t{1} << 31);
+  if (asked == 0 && needed > trained) {
+    throw Error::input(
+        "--ctx-size", fmt::format("the prompt has {} tokens and -n asks for {}: {} positions, but "
+                                  "the model was trained for {}; shorten them, or give -c {} to go "
+                                  "beyond",
+                                  n_prompt, n_gen, needed, trained, needed));
+  }
   if (asked == 0) return (needed + 255) / 256 * 256;
   if (needed > asked) {
     throw Error::input("--ctx-size",
@@ -68,7 +81,8 @@ Job prepare(const Arguments& a) {
   if (job.tokens.empty()) throw Error::input("--prompt", "the prompt has no tokens");
   job.n_gen = a.integer("n-predict", 0, 1 << 24);
   job.kv = kv_config(a);
-  job.engine.context = chosen_context(a, static_cast<std::int64_t>(job.tokens.size()), job.n_gen);
+  job.engine.context = chosen_context(a, static_cast<std::int64_t>(job.tokens.size()), job.n_gen,
+                                      job.model.spec().hyper.context_train);
   job.engine.n_ubatch = a.integer("ubatch-size", 1, 1 << 16);
   job.engine.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
   job.engine.k = job.kv.k;
@@ -99,9 +113,9 @@ Host host_profile(const Arguments& a, const ModelSpec& model, int threads) {
     }
     return host;
   }
-  fmt::print(stderr,
-             "bandwall: this host is not calibrated; measuring it quickly first "
-             "(bandwall calibrate keeps a full profile)\n");
+  note(
+      "bandwall: this host is not calibrated; measuring it quickly first (bandwall calibrate keeps "
+      "a full profile)");
   CalibrateOptions options;
   options.budget = Seconds(12);
   options.threads = threads;
@@ -110,17 +124,21 @@ Host host_profile(const Arguments& a, const ModelSpec& model, int threads) {
   }
   options.progress = [](const std::string& what, double done) {
     progress(fmt::format("calibrating {:3.0f} %: {}", 100 * done, what));
+    if (interrupted()) throw Interrupted{};
   };
   const Calibration calibration = calibrate(options);
   progress_done();
-  if (calibration.host_busy) fmt::print(stderr, "bandwall: {}\n", calibration.warning);
+  if (calibration.host_busy) note("bandwall: " + calibration.warning);
   return {profile_of(calibration), fmt::format("quick calibration {}", calibration.date)};
 }
 
 // The steps of the job in order: micro-batches of the prompt, then one token at a time.
+// A long generation is priced at kMostDepths depths; each stands for the `stride` steps around it.
 struct Forecast {
   std::vector<Prediction> prefill, decode;
+  std::int64_t stride = 1;
 };
+constexpr std::int64_t kMostDepths = 4096;
 
 Forecast forecast(const Job& job, const Host& host, int threads) {
   const ModelSpec& spec = job.model.spec();
@@ -132,9 +150,12 @@ Forecast forecast(const Job& job, const Host& host, int threads) {
   const auto n_prompt = static_cast<std::int64_t>(job.tokens.size());
   for (const Step& s : prefill_steps(n_prompt, 0, job.engine.n_ubatch, 1))
     f.prefill.push_back(price(s));
-  for (std::int64_t i = 0; i + 1 < job.n_gen; ++i) {
+  const std::int64_t steps = std::max<std::int64_t>(0, job.n_gen - 1);
+  f.stride = steps / kMostDepths + 1;
+  for (std::int64_t i = 0; i < steps; i += f.stride) {
+    const std::int64_t past = n_prompt + std::min(i + f.stride / 2, steps - 1);
     f.decode.push_back(
-        price({.sequences = 1, .tokens_per_sequence = 1, .past = n_prompt + i, .output_rows = 1}));
+        price({.sequences = 1, .tokens_per_sequence = 1, .past = past, .output_rows = 1}));
   }
   return f;
 }
@@ -150,12 +171,12 @@ BytesPerSecond read_ceiling(const Machine& machine, int threads, Bytes working_s
 
 // Sums the first `steps` predictions; the rest were made for tokens that were not generated.
 Phase predicted_phase(const std::string& name, const std::vector<Prediction>& predictions,
-                      std::size_t steps) {
+                      std::int64_t stride, std::int64_t steps) {
   Phase phase;
   phase.name = name;
   std::map<OpKind, std::pair<Seconds, Bound>> longest;
-  for (std::size_t i = 0; i < steps && i < predictions.size(); ++i) {
-    const Prediction& p = predictions[i];
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const Prediction& p = predictions[static_cast<std::size_t>(i / stride)];
     phase.predicted += p.ledger;
     phase.speed_of_light += p.speed_of_light;
     for (const OpPrediction& op : p.ops) {
@@ -165,7 +186,7 @@ Phase predicted_phase(const std::string& name, const std::vector<Prediction>& pr
   }
   for (const auto& [kind, best] : longest) phase.bounds[kind] = best.second;
   phase.tokens = phase.predicted.tokens;
-  phase.steps = static_cast<std::int64_t>(std::min(steps, predictions.size()));
+  phase.steps = steps;
   return phase;
 }
 
@@ -225,7 +246,10 @@ void emit_token(Form form, std::int32_t id, const std::string& piece) {
   } else {
     return;
   }
-  std::fflush(stdout);
+  // Nobody reads any more, or the disk is full: more tokens would be wasted work.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw Error::running("stdout", "cannot be written; generation stops");
+  }
 }
 
 struct Generated {
@@ -249,14 +273,6 @@ Generated generate(const Job& job, Engine& engine, Form form) {
   }
   g.hash = logits_hash(logits);
   return g;
-}
-
-std::span<const std::byte> largest_mapping(const LoadedModel& model) {
-  std::span<const std::byte> largest;
-  for (const auto& m : model.mappings()) {
-    if (m.size() > largest.size()) largest = m;
-  }
-  return largest;
 }
 
 // One token, not metered: page faults of the mapping and first-touch costs are not decode speed.
@@ -301,26 +317,34 @@ RunResult describe(const Arguments& a, const Job& job, const Engine& engine, con
   return run;
 }
 
+Form chosen_form(const Arguments& a) {
+  const std::string form = a.choice("output", {"text", "md", "json", "jsonl"});
+  return form == "text"   ? Form::Text
+         : form == "md"   ? Form::Markdown
+         : form == "json" ? Form::Json
+                          : Form::JsonLines;
+}
+
 int run_run(const Arguments& a) {
-  const std::string form_name = a.choice("output", {"text", "md", "json", "jsonl"});
-  const Form form = form_name == "text"   ? Form::Text
-                    : form_name == "md"   ? Form::Markdown
-                    : form_name == "json" ? Form::Json
-                                          : Form::JsonLines;
+  const Form form = chosen_form(a);
   Job job = prepare(a);
   Engine engine(job.model, job.engine);
   engine.set_interrupt(&interrupted());
   const int threads = engine.options().threads;
+  std::vector<ElsewhereRow> rows = elsewhere(a, job);  // a wrong name is found before the probes
   Host host = host_profile(a, job.model.spec(), threads);
   warm_up(job, engine);
-  const BandwidthNow before = probe_bandwidth(threads, largest_mapping(job.model));
+  const BytesPerSecond seen = host.profile.machine.pool().peak.value;
+  const BandwidthNow before = probe_bandwidth(threads);
   follow_bandwidth(host.profile.machine, host.profile.backend, before.median);
 
   RunResult run = describe(a, job, engine, host);
-  run.elsewhere = elsewhere(a, job);
+  run.elsewhere = std::move(rows);
   const Forecast f = forecast(job, host, threads);
-  run.phases.push_back(predicted_phase("prefill", f.prefill, f.prefill.size()));
-  if (!f.decode.empty()) run.phases.push_back(predicted_phase("decode", f.decode, f.decode.size()));
+  run.phases.push_back(
+      predicted_phase("prefill", f.prefill, 1, static_cast<std::int64_t>(f.prefill.size())));
+  if (!f.decode.empty())
+    run.phases.push_back(predicted_phase("decode", f.decode, f.stride, job.n_gen - 1));
   run.basis = f.prefill.front().basis;
   if (a.has("predicted")) write_file(a.text("predicted"), prediction_json(run));
   if (form == Form::Text) fmt::print("{}\n> {}\n", prediction_line(run), job.prompt);
@@ -335,15 +359,17 @@ int run_run(const Arguments& a) {
   std::fflush(stdout);
 
   const Generated g = generate(job, engine, form);
-  const BandwidthNow after = probe_bandwidth(threads, largest_mapping(job.model));
-  // The ceiling of these seconds: the best plain read seen before or after.
-  follow_bandwidth(host.profile.machine, host.profile.backend, std::max(before.best, after.best));
+  const BandwidthNow after = probe_bandwidth(threads);
+  // The ceiling: the best plain read seen while calibrating, before or after.
+  const BytesPerSecond best = std::max({seen, before.best, after.best});
+  follow_bandwidth(host.profile.machine, host.profile.backend, best);
   run.text = job.tokenizer.decode(g.ids);
   run.logits_hash = g.hash;
   run.phases.resize(1);
   settle(run.phases[0], job, g.prefill, host.profile.machine, threads);
   if (!g.decode.steps.empty()) {
-    run.phases.push_back(predicted_phase("decode", f.decode, g.decode.steps.size()));
+    run.phases.push_back(predicted_phase("decode", f.decode, f.stride,
+                                         static_cast<std::int64_t>(g.decode.steps.size())));
     settle(run.phases[1], job, g.decode, host.profile.machine, threads);
   }
   run.bytes_equal = true;

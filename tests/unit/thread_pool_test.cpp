@@ -162,5 +162,16 @@ TEST(ThreadPool, CpusAreDistinctAndNotMoreThanTheMask) {
   }
 }
 
+TEST(ThreadPool, ASecondPoolOfTheSameThreadSeesAllProcessors) {
+  const std::vector<int> before = usable_cpus();
+  const ThreadPool first(2, Pinning::On);
+  EXPECT_EQ(usable_cpus(), before);
+  {
+    const ThreadPool second(2, Pinning::On);
+    EXPECT_EQ(usable_cpus(), before);
+  }
+  EXPECT_EQ(usable_cpus(), before);
+}
+
 }  // namespace
 }  // namespace bandwall
