@@ -97,8 +97,7 @@ struct Shape {
 Shape shape_for(double working_set) {
   if (working_set <= 8 * kMiB) return {256, 48 * kKiB};
   if (working_set <= 32 * kMiB) return {768, 384 * kKiB};
-  // One op of a large model streams megabytes in one go: the chosen experts, or a dense matrix.
-  return {2048, 8 * kMiB};
+  return {2048, 1.5 * kMiB};  // an expert's matrix; a jump to the next one costs, too
 }
 
 // An expert's matrix in the cache: what the rows after the first cost, without memory.
