@@ -20,7 +20,7 @@
 namespace bandwall {
 namespace {
 
-constexpr const char* kDemoQuestion = "What limits the speed of decoding?";
+constexpr const char* kDemoOpening = "Memory bandwidth";  // the demo model goes on from here
 
 // Everything a run needs, made before the first timed token.
 struct Job {
@@ -73,8 +73,8 @@ Job prepare(const Arguments& a) {
   Job job{std::move(model), std::move(tokenizer), {}, {}, 0, {}, {}, {}};
   const bool demo = a.text("model") == "demo";
   job.prompt = given_prompt(a);
-  if (job.prompt.empty()) job.prompt = demo ? kDemoQuestion : "The memory bandwidth of a machine";
-  const bool chat = demo && !a.on("raw");
+  const bool chat = demo && !a.on("raw") && !job.prompt.empty();
+  if (job.prompt.empty()) job.prompt = demo ? kDemoOpening : "The memory bandwidth of a machine";
   job.tokens =
       job.tokenizer.encode(chat ? demo_chat_prompt(job.prompt) : job.prompt,
                            {.special = chat ? SpecialTokens::Parse : SpecialTokens::Plain});
