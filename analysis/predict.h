@@ -41,9 +41,9 @@ struct Prediction {
 Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const KvConfig& kv, const Step& step, const Routing& routing, int threads = 0);
 
-// The same machine and backend at the memory bandwidth of this moment: `now` is a probe like the one
-// behind pool().achievable. Rates of working sets beyond the last cache follow it in proportion; a
-// rate never exceeds what its kernel reaches in the cache.
+// The same machine and backend at the memory bandwidth of this moment: `now` is a probe like the
+// one behind pool().achievable. Rates of working sets beyond the last cache follow it in
+// proportion; a rate never exceeds what its kernel reaches in the cache.
 void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now);
 
 // Throughputs of a scenario, tokens per second. Decode: mean over n_gen tokens from `depth`

@@ -27,8 +27,14 @@ class Quantity {
   // Whole count, for byte figures that are exact by construction.
   constexpr std::int64_t count() const { return static_cast<std::int64_t>(v_); }
 
-  constexpr Quantity& operator+=(Quantity o) { v_ += o.v_; return *this; }
-  constexpr Quantity& operator-=(Quantity o) { v_ -= o.v_; return *this; }
+  constexpr Quantity& operator+=(Quantity o) {
+    v_ += o.v_;
+    return *this;
+  }
+  constexpr Quantity& operator-=(Quantity o) {
+    v_ -= o.v_;
+    return *this;
+  }
   friend constexpr Quantity operator+(Quantity a, Quantity b) { return Quantity(a.v_ + b.v_); }
   friend constexpr Quantity operator-(Quantity a, Quantity b) { return Quantity(a.v_ - b.v_); }
   friend constexpr Quantity operator*(Quantity a, double k) { return Quantity(a.v_ * k); }

@@ -161,8 +161,8 @@ class Session {
   }
 
   void measure_reads() {
-    fill_random_blocks(Format::Q8_0, weights_.data(), std::min<std::size_t>(weights_.size(), 1 << 20),
-                       1);
+    fill_random_blocks(Format::Q8_0, weights_.data(),
+                       std::min<std::size_t>(weights_.size(), 1 << 20), 1);
     with_pools([&](ThreadPool& pool) {
       for (const double set : schedule_.read_sets) {
         samples_.read[pool.size()][set].add(quiet_sample([&] {
@@ -179,7 +179,8 @@ class Session {
   }
 
   void measure_format(Format format, int round) {
-    fill_random_blocks(format, weights_.data(), weights_.size(), static_cast<std::uint64_t>(round + 7));
+    fill_random_blocks(format, weights_.data(), weights_.size(),
+                       static_cast<std::uint64_t>(round + 7));
     const double run = samples_.run.median();
     const auto stream = [&](ThreadPool& pool) {
       for (const double set : schedule_.matrix_sets) {

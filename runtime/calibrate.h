@@ -18,23 +18,23 @@ struct CalibrateOptions {
   Seconds budget{100};          // <= 15 s: quick form (fewer sizes and formats)
   int threads = 0;              // 0: default_threads()
   std::vector<Format> formats;  // empty: all with kernels (quick form: the common ones)
-  std::function<void(const std::string&, double done)> progress;   // may be empty
+  std::function<void(const std::string&, double done)> progress;  // may be empty
 };
 
 struct Calibration {
-  Machine machine;              // name "this"
-  Backend backend;              // name "bandwall-cpu"
-  std::string date, environment;   // cpu, isa, kernel, compiler
-  double spread = 0;            // relative: median absolute deviation of the bandwidth probe
-  bool host_busy = false;       // other work was seen while measuring
-  std::string warning;          // one sentence when host_busy
+  Machine machine;                // name "this"
+  Backend backend;                // name "bandwall-cpu"
+  std::string date, environment;  // cpu, isa, kernel, compiler
+  double spread = 0;              // relative: median absolute deviation of the bandwidth probe
+  bool host_busy = false;         // other work was seen while measuring
+  std::string warning;            // one sentence when host_busy
 };
 
 Calibration calibrate(const CalibrateOptions& options);
 
 // Plain read bandwidth of main memory at this moment, about 0.3 s, measured as calibrate() measures
-// pool().achievable: shared hosts drift by tens of per cent within minutes, so a run is paired with a
-// probe before it (for the prediction) and after it (for the ceiling).
+// pool().achievable: shared hosts drift by tens of per cent within minutes, so a run is paired with
+// a probe before it (for the prediction) and after it (for the ceiling).
 struct BandwidthNow {
   BytesPerSecond median, best;
 };

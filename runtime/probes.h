@@ -36,7 +36,8 @@ enum class Pages { Plain, Huge };
 // Anonymous memory in such pages; every page is touched, so probes meet no page fault.
 class Arena {
  public:
-  explicit Arena(std::size_t bytes, Pages pages = Pages::Huge);  // throws Error (Running) when the system has no room
+  explicit Arena(std::size_t bytes,
+                 Pages pages = Pages::Huge);  // throws Error (Running) when the system has no room
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -74,8 +75,8 @@ MatrixProbe matrix_probe(Format format, std::int64_t cols, double matrix_bytes, 
 double matrix_seconds(const KernelTable& table, ThreadPool& pool, const MatrixProbe& probe,
                       const std::byte* data, double at_least);
 
-// FLOP/s of OpenBLAS's float32 product of two n x n matrices on one thread: an independent yardstick
-// for the compute ceiling, not a kernel of the engine.
+// FLOP/s of OpenBLAS's float32 product of two n x n matrices on one thread: an independent
+// yardstick for the compute ceiling, not a kernel of the engine.
 double blas_rate(std::int64_t n);
 
 // Seconds of one barrier, and of handing one empty function to the pool.

@@ -31,15 +31,17 @@ constexpr const char* kGpt2[] = {GPT2};
 constexpr const char* kDigitsGpt2[] = {R"(\p{N})", GPT2};
 constexpr const char* kFalcon[] = {R"([\p{P}$+<=>^~|`]+)", GPT2, "[0-9][0-9][0-9]"};
 constexpr const char* kLlama3[] = {CONTRACTION "|" LETTERS R"(|\p{N}{1,3}|)" SYMBOLS "|" LINES
-                                   "|" SPACES};
+                                               "|" SPACES};
 constexpr const char* kQwen2[] = {CONTRACTION "|" LETTERS R"(|\p{N}|)" SYMBOLS "|" LINES
-                                  "|" SPACES};
+                                              "|" SPACES};
 constexpr const char* kQwen35[] = {CONTRACTION R"(|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|)"
-                                   R"( ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)" LINES "|" SPACES};
+                                               R"( ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)" LINES
+                                               "|" SPACES};
 constexpr const char* kGpt4o[] = {CASED_1 CONTRACTION "?|" CASED_2 CONTRACTION
-                                  R"(?|\p{N}{1,3}|)" SYMBOLS_SLASH "|" LINES "|" SPACES};
+                                                      R"(?|\p{N}{1,3}|)" SYMBOLS_SLASH "|" LINES
+                                                      "|" SPACES};
 constexpr const char* kTekken[] = {CASED_1 "|" CASED_2 R"(|\p{N}|)" SYMBOLS_SLASH "|" LINES
-                                   "|" SPACES};
+                                           "|" SPACES};
 constexpr const char* kDeepseek3[] = {
     R"(\p{N}{1,3})", HAN_KANA,
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
@@ -60,45 +62,84 @@ constexpr const char* kDeepseekLlm[] = {
     R"(\x{104b0}-\x{104d3}\x{104d8}-\x{104fb}\x{10c80}-\x{10cb2}\x{10cc0}-\x{10cf2})"
     R"(\x{118a0}-\x{118df}\x{1e900}-\x{1e943}]+)",
     R"(\s?[!-/:-~\x{ff01}-\x{ff0f}\x{ff1a}-\x{ff5e}\x{2018}-\x{201f}\x{3000}-\x{3002}]+)",
-    R"((?<!\s)\s++\z)", HAN_HANGUL, R"(\p{N}+)"};
+    R"((?<!\s)\s++\z)",
+    HAN_HANGUL,
+    R"(\p{N}+)"};
 constexpr const char* kDeepseekCoder[] = {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", HAN_HANGUL,
                                           R"(\p{N})"};
-constexpr const char* kKimi[] = {
-    R"(\p{sc:Han}+|[^\r\n\p{L}\p{N}]?)" KIMI_UPPER "*" KIMI_LOWER "+" CONTRACTION
-    R"(?|[^\r\n\p{L}\p{N}]?)" KIMI_UPPER "+" KIMI_LOWER "*" CONTRACTION R"(?|\p{N}{1,3}|)" SYMBOLS
-    "|" LINES "|" SPACES};
-constexpr const char* kBailing[] = {
-    R"('(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|)" LETTERS R"(|\p{N}|)" SYMBOLS
-    R"(|\s*[\r\n]|)" SPACES};
-constexpr const char* kSeedCoder[] = {CONTRACTION "|" LETTERS
-                                      R"(|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|)" LINES "|" SPACES};
-constexpr const char* kMinicpm5[] = {R"(\p{N}{1,3})", CONTRACTION "|" LETTERS R"(|\p{N}+|)" SYMBOLS
-                                     "|" LINES "|" SPACES};
+constexpr const char* kKimi[] = {R"(\p{sc:Han}+|[^\r\n\p{L}\p{N}]?)" KIMI_UPPER "*" KIMI_LOWER
+                                 "+" CONTRACTION R"(?|[^\r\n\p{L}\p{N}]?)" KIMI_UPPER "+" KIMI_LOWER
+                                 "*" CONTRACTION R"(?|\p{N}{1,3}|)" SYMBOLS "|" LINES "|" SPACES};
+constexpr const char* kBailing[] = {R"('(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|)" LETTERS
+                                    R"(|\p{N}|)" SYMBOLS R"(|\s*[\r\n]|)" SPACES};
+constexpr const char* kSeedCoder[] = {
+    CONTRACTION "|" LETTERS R"(|\p{N}| ?[^\s\p{L}\p{N}\r\n]+|)" LINES "|" SPACES};
+constexpr const char* kMinicpm5[] = {
+    R"(\p{N}{1,3})", CONTRACTION "|" LETTERS R"(|\p{N}+|)" SYMBOLS "|" LINES "|" SPACES};
 constexpr SplitPattern kPatterns[] = {
     {"default", kDefault},
-    {"gpt-2", kGpt2}, {"phi-2", kGpt2}, {"mpt", kGpt2}, {"olmo", kGpt2}, {"jais", kGpt2},
-    {"trillion", kGpt2}, {"granite-docling", kGpt2}, {"gigachat", kGpt2}, {"exaone4", kGpt2},
-    {"mellum", kGpt2}, {"a.x-4.0", kGpt2}, {"modern-bert", kGpt2}, {"jina-es", kGpt2},
-    {"jina-de", kGpt2}, {"jina-v2-es", kGpt2}, {"jina-v2-de", kGpt2},
-    {"starcoder", kDigitsGpt2}, {"refact", kDigitsGpt2}, {"command-r", kDigitsGpt2},
-    {"smollm", kDigitsGpt2}, {"codeshell", kDigitsGpt2}, {"exaone", kDigitsGpt2},
-    {"minerva-7b", kDigitsGpt2}, {"mellum2", kDigitsGpt2},
+    {"gpt-2", kGpt2},
+    {"phi-2", kGpt2},
+    {"mpt", kGpt2},
+    {"olmo", kGpt2},
+    {"jais", kGpt2},
+    {"trillion", kGpt2},
+    {"granite-docling", kGpt2},
+    {"gigachat", kGpt2},
+    {"exaone4", kGpt2},
+    {"mellum", kGpt2},
+    {"a.x-4.0", kGpt2},
+    {"modern-bert", kGpt2},
+    {"jina-es", kGpt2},
+    {"jina-de", kGpt2},
+    {"jina-v2-es", kGpt2},
+    {"jina-v2-de", kGpt2},
+    {"starcoder", kDigitsGpt2},
+    {"refact", kDigitsGpt2},
+    {"command-r", kDigitsGpt2},
+    {"smollm", kDigitsGpt2},
+    {"codeshell", kDigitsGpt2},
+    {"exaone", kDigitsGpt2},
+    {"minerva-7b", kDigitsGpt2},
+    {"mellum2", kDigitsGpt2},
     {"falcon", kFalcon},
-    {"llama-bpe", kLlama3, true, true}, {"llama3", kLlama3, true, true},
-    {"llama-v3", kLlama3, true, true}, {"falcon3", kLlama3, true, true},
-    {"falcon-h1", kLlama3, true, true}, {"pixtral", kLlama3, true, true},
-    {"midm-2.0", kLlama3, true, true}, {"lfm2", kLlama3, true, true},
-    {"dbrx", kLlama3}, {"smaug-bpe", kLlama3}, {"glm4", kLlama3}, {"chatglm-bpe", kLlama3},
-    {"qwen2", kQwen2}, {"deepseek-r1-qwen", kQwen2}, {"kormo", kQwen2}, {"megrez", kQwen2},
-    {"stablelm2", kQwen2}, {"hunyuan", kQwen2}, {"solar-open", kQwen2}, {"grok-2", kQwen2},
+    {"llama-bpe", kLlama3, true, true},
+    {"llama3", kLlama3, true, true},
+    {"llama-v3", kLlama3, true, true},
+    {"falcon3", kLlama3, true, true},
+    {"falcon-h1", kLlama3, true, true},
+    {"pixtral", kLlama3, true, true},
+    {"midm-2.0", kLlama3, true, true},
+    {"lfm2", kLlama3, true, true},
+    {"dbrx", kLlama3},
+    {"smaug-bpe", kLlama3},
+    {"glm4", kLlama3},
+    {"chatglm-bpe", kLlama3},
+    {"qwen2", kQwen2},
+    {"deepseek-r1-qwen", kQwen2},
+    {"kormo", kQwen2},
+    {"megrez", kQwen2},
+    {"stablelm2", kQwen2},
+    {"hunyuan", kQwen2},
+    {"solar-open", kQwen2},
+    {"grok-2", kQwen2},
     {"qwen35", kQwen35},
-    {"gpt-4o", kGpt4o}, {"llama4", kGpt4o}, {"kanana2", kGpt4o}, {"minimax-m2", kGpt4o},
+    {"gpt-4o", kGpt4o},
+    {"llama4", kGpt4o},
+    {"kanana2", kGpt4o},
+    {"minimax-m2", kGpt4o},
     {"tekken", kTekken, true, true},
-    {"deepseek-v3", kDeepseek3}, {"hunyuan-dense", kDeepseek3}, {"joyai-llm", kDeepseek3},
-    {"deepseek-llm", kDeepseekLlm}, {"deepseek-coder", kDeepseekCoder},
+    {"deepseek-v3", kDeepseek3},
+    {"hunyuan-dense", kDeepseek3},
+    {"joyai-llm", kDeepseek3},
+    {"deepseek-llm", kDeepseekLlm},
+    {"deepseek-coder", kDeepseekCoder},
     {"kimi-k2", kKimi},
-    {"bailingmoe", kBailing}, {"bailingmoe2", kBailing}, {"llada-moe", kBailing},
-    {"seed-coder", kSeedCoder}, {"minicpm5", kMinicpm5, true},
+    {"bailingmoe", kBailing},
+    {"bailingmoe2", kBailing},
+    {"llada-moe", kBailing},
+    {"seed-coder", kSeedCoder},
+    {"minicpm5", kMinicpm5, true},
 };
 
 struct CodeFree {
@@ -109,10 +150,9 @@ using Code = std::unique_ptr<pcre2_code, CodeFree>;
 Code compile(const char* pattern) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern), PCRE2_ZERO_TERMINATED,
-                    PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
-  BANDWALL_CHECK(code != nullptr);  // the table above is constant
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern), PCRE2_ZERO_TERMINATED,
+                                   PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
+  BANDWALL_CHECK(code != nullptr);              // the table above is constant
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it PCRE2 interprets: slower, same result
   return Code(code);
 }
@@ -156,8 +196,7 @@ struct SplitRun::Buffers {
 
   int match(const pcre2_code* code, std::string_view part, std::size_t at) {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(part.data());
-    const int rc =
-        pcre2_match(code, subject, part.size(), at, PCRE2_NO_UTF_CHECK, found, context);
+    const int rc = pcre2_match(code, subject, part.size(), at, PCRE2_NO_UTF_CHECK, found, context);
     if (rc >= 0 || rc == PCRE2_ERROR_NOMATCH) return rc;
     // The JIT's stack ended: the interpreter keeps its stack on the heap.
     return pcre2_match(code, subject, part.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, found,

@@ -1,5 +1,6 @@
 // Storage formats: how tensor values are packed, and therefore how many bytes they cost.
-// Block sizes: ggml-org/ggml src/ggml-common.h (asserted there); the last ones are checkpoint formats.
+// Block sizes: ggml-org/ggml src/ggml-common.h (asserted there); the last ones are checkpoint
+// formats.
 //   row_bytes(Format::Q4_K, 4096) == 2304        // 16 blocks of 144 bytes
 // A format says nothing about arithmetic: that is the numeric of a kernel.
 #pragma once
@@ -15,22 +16,52 @@ namespace bandwall {
 
 // Values below 1000 are ggml type numbers as they stand in GGUF files.
 enum class Format : std::uint32_t {
-  F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q8_1 = 9,
-  Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13, Q6_K = 14, Q8_K = 15,
-  IQ2_XXS = 16, IQ2_XS = 17, IQ3_XXS = 18, IQ1_S = 19, IQ4_NL = 20, IQ3_S = 21, IQ2_S = 22,
-  IQ4_XS = 23, I8 = 24, I16 = 25, I32 = 26, I64 = 27, F64 = 28, IQ1_M = 29, BF16 = 30,
-  TQ1_0 = 34, TQ2_0 = 35, MXFP4 = 39, NVFP4 = 40, Q1_0 = 41, Q2_0 = 42,
-  F8_E4M3 = 1000,      // safetensors: one byte per value
-  FP8_BLOCK128 = 1001, // F8_E4M3 with one F32 scale per 128 x 128 block
-  NVFP4_ST = 1002,     // safetensors NVFP4: 16 E2M1 values and one F8 scale (tensor scale apart)
+  F32 = 0,
+  F16 = 1,
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  Q8_1 = 9,
+  Q2_K = 10,
+  Q3_K = 11,
+  Q4_K = 12,
+  Q5_K = 13,
+  Q6_K = 14,
+  Q8_K = 15,
+  IQ2_XXS = 16,
+  IQ2_XS = 17,
+  IQ3_XXS = 18,
+  IQ1_S = 19,
+  IQ4_NL = 20,
+  IQ3_S = 21,
+  IQ2_S = 22,
+  IQ4_XS = 23,
+  I8 = 24,
+  I16 = 25,
+  I32 = 26,
+  I64 = 27,
+  F64 = 28,
+  IQ1_M = 29,
+  BF16 = 30,
+  TQ1_0 = 34,
+  TQ2_0 = 35,
+  MXFP4 = 39,
+  NVFP4 = 40,
+  Q1_0 = 41,
+  Q2_0 = 42,
+  F8_E4M3 = 1000,       // safetensors: one byte per value
+  FP8_BLOCK128 = 1001,  // F8_E4M3 with one F32 scale per 128 x 128 block
+  NVFP4_ST = 1002,      // safetensors NVFP4: 16 E2M1 values and one F8 scale (tensor scale apart)
 };
 
 struct FormatInfo {
   Format format;
-  std::string_view name;      // "Q4_K", as llama.cpp spells it
+  std::string_view name;  // "Q4_K", as llama.cpp spells it
   std::int64_t values_per_block;
   std::int64_t bytes_per_block;
-  bool quantized;             // values must be expanded before use
+  bool quantized;  // values must be expanded before use
 };
 
 const FormatInfo& info(Format format);
@@ -45,7 +76,7 @@ std::int64_t row_bytes(Format format, std::int64_t values);
 // Formats of the KV cache; a record, because names such as tbq3_0 mean different layouts in
 // different programs (here the 256-value layout, 3.0625 bits per value).
 struct KvFormat {
-  std::string_view name;      // "f16", "q8_0", "tbq4_0"
+  std::string_view name;  // "f16", "q8_0", "tbq4_0"
   std::int64_t values_per_block;
   std::int64_t bytes_per_block;
   bool quantized;
@@ -54,7 +85,7 @@ struct KvFormat {
   Bytes bytes_for(double n) const { return Bytes(n * bytes_per_block / values_per_block); }
 };
 
-const KvFormat* kv_format_from_name(std::string_view name);     // nullptr when unknown
+const KvFormat* kv_format_from_name(std::string_view name);  // nullptr when unknown
 const std::vector<KvFormat>& all_kv_formats();
 
 }  // namespace bandwall

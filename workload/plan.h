@@ -1,5 +1,6 @@
 // The Plan: the ops of one forward pass (step) with their exact traffic and work. Prediction prices
-// it; the engine executes the same ops. Same keys, same order, same bytes once the routing is known.
+// it; the engine executes the same ops. Same keys, same order, same bytes once the routing is
+// known.
 //   Plan p = plan_step(model, {.k = f16, .v = f16}, {.tokens_per_sequence = 1, .past = 4096},
 //                      expected_routing(model, 1));
 // Traffic rules (per op): weights = bytes of the tensors (rows) read: the whole matrix for a
@@ -20,12 +21,13 @@ struct KvConfig {
   const KvFormat* v = nullptr;
 };
 
-// One forward pass: `sequences` sequences, each `tokens_per_sequence` new tokens after `past` tokens.
+// One forward pass: `sequences` sequences, each `tokens_per_sequence` new tokens after `past`
+// tokens.
 struct Step {
   std::int64_t sequences = 1;
   std::int64_t tokens_per_sequence = 1;
   std::int64_t past = 0;
-  std::int64_t output_rows = 1;   // positions that need logits, over all sequences
+  std::int64_t output_rows = 1;  // positions that need logits, over all sequences
   std::int64_t tokens() const { return sequences * tokens_per_sequence; }
 };
 
@@ -41,9 +43,9 @@ Routing expected_routing(const ModelSpec& model, std::int64_t tokens);
 
 struct WeightStream {
   Format format;
-  Bytes bytes;             // streamed in this op and step
-  std::int64_t matrices;   // how many separate matrices (calls to a kernel)
-  double rows_of_x;        // activations rows each matrix is applied to (tokens, or tokens per expert)
+  Bytes bytes;            // streamed in this op and step
+  std::int64_t matrices;  // how many separate matrices (calls to a kernel)
+  double rows_of_x;  // activations rows each matrix is applied to (tokens, or tokens per expert)
   Flops flops;
 };
 
@@ -51,19 +53,21 @@ struct Op {
   OpKey key;
   Traffic traffic;
   Flops flops;
-  std::vector<WeightStream> streams;   // weights by format, sums to traffic.weights
-  Elements kv_scores;      // query heads x head_dim x visible positions, K and V: for the KV element roof
+  std::vector<WeightStream> streams;  // weights by format, sums to traffic.weights
+  Elements
+      kv_scores;  // query heads x head_dim x visible positions, K and V: for the KV element roof
 };
 
 struct Plan {
   Step step;
-  std::vector<Op> ops;     // execution order
+  std::vector<Op> ops;  // execution order
   Bytes weights() const;
-  Bytes kv() const;        // read + written
+  Bytes kv() const;  // read + written
   Traffic traffic() const;
 };
 
-Plan plan_step(const ModelSpec& model, const KvConfig& kv, const Step& step, const Routing& routing);
+Plan plan_step(const ModelSpec& model, const KvConfig& kv, const Step& step,
+               const Routing& routing);
 
 // Steps of a prompt in micro-batches of `n_ubatch`; the last `output_rows` positions need logits.
 std::vector<Step> prefill_steps(std::int64_t n_prompt, std::int64_t past, std::int64_t n_ubatch,

@@ -3,7 +3,8 @@
 //   const KernelTable& k = best_kernels();  k.matmul(args);
 // matmul computes y[i][r] = dot(row r of W, x[i]) for r in [row_begin, row_end), i in [0, n).
 // Results do not depend on how rows are divided among calls (bitwise), so not on the thread count.
-// Shapes: W is rows x cols, packed by format, row after row, `row_bytes` apart; x is n rows of cols.
+// Shapes: W is rows x cols, packed by format, row after row, `row_bytes` apart; x is n rows of
+// cols.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +21,10 @@ namespace bandwall {
 // half-groups of 16 (for formats with a minimum). cols not a multiple of 32 have no 8-bit form.
 struct ActivationRows {
   std::int64_t n = 0, cols = 0;
-  const float* f32 = nullptr;          // n rows, stride cols
-  const std::int8_t* q8 = nullptr;     // n rows, stride cols, 64-byte aligned base; nullptr = not made
-  const float* scale = nullptr;        // n rows, stride cols / 32
-  const std::int16_t* sums16 = nullptr;// n rows, stride cols / 16
+  const float* f32 = nullptr;       // n rows, stride cols
+  const std::int8_t* q8 = nullptr;  // n rows, stride cols, 64-byte aligned base; nullptr = not made
+  const float* scale = nullptr;     // n rows, stride cols / 32
+  const std::int16_t* sums16 = nullptr;  // n rows, stride cols / 16
 };
 
 struct MatmulArgs {
@@ -32,9 +33,10 @@ struct MatmulArgs {
   std::int64_t row_bytes = 0, cols = 0;
   std::int64_t row_begin = 0, row_end = 0;
   ActivationRows x;
-  const std::int32_t* x_rows = nullptr;  // n_used indices into x (tokens of an expert); nullptr = 0..n-1
-  std::int64_t n_used = 0;               // rows of x to use (x.n when x_rows is nullptr)
-  float* y = nullptr;                    // y[i * y_stride + r], i counts used rows
+  const std::int32_t* x_rows =
+      nullptr;              // n_used indices into x (tokens of an expert); nullptr = 0..n-1
+  std::int64_t n_used = 0;  // rows of x to use (x.n when x_rows is nullptr)
+  float* y = nullptr;       // y[i * y_stride + r], i counts used rows
   std::int64_t y_stride = 0;
 };
 
@@ -42,34 +44,34 @@ struct MatmulArgs {
 // q: n x group x head_dim_k (already rotated, not scaled); k, v: cells of this head, `k_stride` and
 // `v_stride` bytes from one cell to the next. Query i sees cells [first[i], last[i]) (indices into
 // the cache; the causal mask and the window in one). sinks: one logit per query head or nullptr.
-// Fast when the cells of a head lie together (stride = head_dim * size): heads interleaved at strides
-// of 1 KiB and more fall on few first-level cache sets and cost a quarter to a half.
-// out: n x group x head_dim_v at out[i * out_stride + g * head_dim_v].
-// Splits over cells are merged in a fixed order: results do not depend on the thread count.
+// Fast when the cells of a head lie together (stride = head_dim * size): heads interleaved at
+// strides of 1 KiB and more fall on few first-level cache sets and cost a quarter to a half. out: n
+// x group x head_dim_v at out[i * out_stride + g * head_dim_v]. Splits over cells are merged in a
+// fixed order: results do not depend on the thread count.
 struct AttentionArgs {
-  std::string_view k_type, v_type;       // "f32" or "f16"
+  std::string_view k_type, v_type;  // "f32" or "f16"
   const std::byte* k = nullptr;
   const std::byte* v = nullptr;
   std::int64_t k_stride = 0, v_stride = 0;
   std::int64_t head_dim_k = 0, head_dim_v = 0, group = 1;
   std::int64_t n = 1;
   const float* q = nullptr;
-  std::int64_t q_stride = 0;             // floats from query i to i + 1
+  std::int64_t q_stride = 0;  // floats from query i to i + 1
   const std::int64_t* first = nullptr;
   const std::int64_t* last = nullptr;
   float scale = 1.0f;
-  const float* sinks = nullptr;          // `group` values
+  const float* sinks = nullptr;  // `group` values
   float* out = nullptr;
   std::int64_t out_stride = 0;
   // Partial mode (long contexts, split over threads): only cells [part_begin, part_end); out gets
   // the unnormalised sum and `partial` gets {max, sum} per (query, head); merged by
   // merge_attention_parts in ascending part order.
-  std::int64_t part_begin = 0, part_end = -1;   // part_end < 0: no split
-  float* partial = nullptr;              // n x group x 2
+  std::int64_t part_begin = 0, part_end = -1;  // part_end < 0: no split
+  float* partial = nullptr;                    // n x group x 2
 };
 
 struct KernelTable {
-  std::string_view isa;                  // "reference", "portable", "avx2", "avx512"
+  std::string_view isa;  // "reference", "portable", "avx2", "avx512"
   void (*matmul)(const MatmulArgs&);
   void (*quantize_rows)(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
                         float* scale, std::int16_t* sums16);
@@ -78,22 +80,22 @@ struct KernelTable {
   // y[i] = silu(gate[i]) * up[i]; the clamped form of gpt-oss: see reference.cpp.
   void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* y);
   void (*clamped_swiglu)(const float* gate, const float* up, std::int64_t n, float* y);
-  void (*add)(float* y, const float* x, std::int64_t n);                 // y += x
-  void (*add_scaled)(float* y, const float* x, float a, std::int64_t n); // y += a * x
+  void (*add)(float* y, const float* x, std::int64_t n);                  // y += x
+  void (*add_scaled)(float* y, const float* x, float a, std::int64_t n);  // y += a * x
   void (*f32_to_f16)(const float* x, std::int64_t n, std::uint16_t* y);
 };
 
-// Expands `n` values (whole blocks) to float32, bit for bit as ggml does. Throws Error (Input) for a
-// format without kernels (grid codebooks): has_kernels(format) says so beforehand.
+// Expands `n` values (whole blocks) to float32, bit for bit as ggml does. Throws Error (Input) for
+// a format without kernels (grid codebooks): has_kernels(format) says so beforehand.
 void dequantize(Format format, const std::byte* blocks, std::int64_t n, float* out);
 bool has_kernels(Format format);
 
-const KernelTable& reference_kernels();        // weights expanded to float32, float32 activations
-const KernelTable& portable_kernels();         // plain C++, any machine
-const KernelTable* avx2_kernels();             // nullptr when not compiled in or not on this machine
+const KernelTable& reference_kernels();  // weights expanded to float32, float32 activations
+const KernelTable& portable_kernels();   // plain C++, any machine
+const KernelTable* avx2_kernels();       // nullptr when not compiled in or not on this machine
 const KernelTable* avx512_kernels();
-const KernelTable& best_kernels();             // the best of the above for this machine
-std::vector<const KernelTable*> usable_kernels();   // all that run here, reference first
+const KernelTable& best_kernels();                 // the best of the above for this machine
+std::vector<const KernelTable*> usable_kernels();  // all that run here, reference first
 
 // True when matmul of this table wants the 8-bit form of x for this format and width (an integer
 // kernel); the engine then calls quantize_rows once per op. Kernels also accept rows without it
@@ -107,6 +109,6 @@ void merge_attention_parts(const float* const* outs, const float* const* partial
                            const float* sinks, float* out, std::int64_t out_stride);
 
 float half_to_float(std::uint16_t h);
-std::uint16_t float_to_half(float f);          // round to nearest even, as the hardware does
+std::uint16_t float_to_half(float f);  // round to nearest even, as the hardware does
 
 }  // namespace bandwall

@@ -1,5 +1,6 @@
-// Feeds every file of a corpus folder to the fuzz target, then simple mutations of each (truncation,
-// byte flips at a stride), so that g++ builds exercise the same code without libFuzzer.
+// Feeds every file of a corpus folder to the fuzz target, then simple mutations of each
+// (truncation, byte flips at a stride), so that g++ builds exercise the same code without
+// libFuzzer.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

@@ -34,9 +34,9 @@ inline std::string gpt2_text(std::string_view bytes) {
 
 using Merges = std::vector<std::pair<std::string, std::string>>;  // in plain bytes
 
-inline const Merges kMerges = {{"t", "h"}, {"th", "e"},   {" ", "the"}, {"e", "r"}, {"h", "e"},
-                               {"1", "2"}, {"12", "3"},   {" ", " "},   {"i", "n"}, {"a", "a"},
-                               {"aa", "aa"}, {"\xc3", "\xa9"}};
+inline const Merges kMerges = {{"t", "h"}, {"th", "e"}, {" ", "the"}, {"e", "r"},
+                               {"h", "e"}, {"1", "2"},  {"12", "3"},  {" ", " "},
+                               {"i", "n"}, {"a", "a"},  {"aa", "aa"}, {"\xc3", "\xa9"}};
 
 inline std::string merge_line(const std::pair<std::string, std::string>& merge) {
   return gpt2_text(merge.first) + " " + gpt2_text(merge.second);
@@ -112,7 +112,8 @@ constexpr std::int32_t kSpmFirst = 259;  // id of kSpmTokens[0]
 class OwnedTokenizer {
  public:
   explicit OwnedTokenizer(const GgufWriter& writer)
-      : bytes_(writer.build()), file_(parse_gguf(bytes_, "tiny.gguf")),
+      : bytes_(writer.build()),
+        file_(parse_gguf(bytes_, "tiny.gguf")),
         tokenizer_(Tokenizer::from_gguf(file_)) {}
   const Tokenizer* operator->() const { return &tokenizer_; }
 

@@ -144,7 +144,8 @@ TEST(Sampler, MaskedTokensAreNeverDrawn) {
 
 TEST(Sampler, LogitsWithoutProbabilitiesAreAnError) {
   Sampler sampler(bare(1.0f));
-  for (const Logits& logits : {Logits{NAN, 1}, Logits{kInfinity, 1}, Logits{-kInfinity, -kInfinity}}) {
+  for (const Logits& logits :
+       {Logits{NAN, 1}, Logits{kInfinity, 1}, Logits{-kInfinity, -kInfinity}}) {
     EXPECT_THROW(sampler.sample(logits), Error);
   }
   EXPECT_THROW(Sampler(bare(0.0f)).sample(Logits{NAN}), Error);

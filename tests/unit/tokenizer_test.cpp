@@ -20,13 +20,13 @@
 namespace bandwall {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::kSpmFirst;
 using testing::OwnedTokenizer;
 using testing::tiny_bpe;
 using testing::tiny_spm;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using Ids = std::vector<std::int32_t>;
 
 // Ids of tiny_bpe(): a byte is itself in this order, merge i is 256 + i.
@@ -81,9 +81,9 @@ TEST(TokenizerBpe, WholeWordsGoBeforeMergesOnlyForLlama3) {
 TEST(TokenizerBpe, InvalidUtf8IsKeptByteByByte) {
   const OwnedTokenizer t(tiny_bpe());
   EXPECT_THAT(t->encode("a\xff\xc3z"), ElementsAre('a', 0xff, 0xc3, 'z'));
-  for (const std::string& text : {std::string("\xed\xa0\x80"), std::string("\xf4\x90\x80\x80"),
-                                  std::string("\xc0\xaf"), std::string("x\xe2\x82"),
-                                  std::string("\0y", 2)}) {
+  for (const std::string& text :
+       {std::string("\xed\xa0\x80"), std::string("\xf4\x90\x80\x80"), std::string("\xc0\xaf"),
+        std::string("x\xe2\x82"), std::string("\0y", 2)}) {
     EXPECT_EQ(t->decode(t->encode(text)), text);
   }
 }
@@ -182,7 +182,7 @@ TEST(TokenizerSpecial, HarmonyEndOfMessageIsNoEndOfGeneration) {
 TEST(TokenizerSpm, HighestScoreFirstThenBytes) {
   const OwnedTokenizer t(tiny_spm());
   const EncodeOptions bare = {false, SpecialTokens::Plain};
-  EXPECT_THAT(t->encode("the", bare), ElementsAre(kSpmFirst + 2));        // "▁the"
+  EXPECT_THAT(t->encode("the", bare), ElementsAre(kSpmFirst + 2));  // "▁the"
   EXPECT_THAT(t->encode("ther", bare), ElementsAre(kSpmFirst + 2, kSpmFirst + 12));
   EXPECT_THAT(t->encode("  in", bare), ElementsAre(kSpmFirst + 5, kSpmFirst + 6, kSpmFirst + 3));
   EXPECT_THAT(t->encode("é", bare), ElementsAre(kSpmFirst + 6, kSpmFirst + 16));
@@ -223,8 +223,7 @@ TEST(TokenizerSpm, UnknownWhereBytesAreMissing) {
 TEST(TokenizerSpm, TokensAcrossWordsAreMerged) {
   // "a▁a" forbids cutting at spaces; the ids must be those of merging the whole text.
   const OwnedTokenizer t(testing::spm_vocabulary({"▁a", "a▁", "a▁a", "▁", "a"}));
-  EXPECT_THAT(t->encode("a a", {false, SpecialTokens::Plain}),
-              ElementsAre(kSpmFirst, kSpmFirst));
+  EXPECT_THAT(t->encode("a a", {false, SpecialTokens::Plain}), ElementsAre(kSpmFirst, kSpmFirst));
   const OwnedTokenizer u(testing::spm_vocabulary({"a▁", "a▁a", "▁a", "▁", "a"}));
   EXPECT_THAT(u->encode("a a", {false, SpecialTokens::Plain}),
               ElementsAre(kSpmFirst + 3, kSpmFirst + 1));
@@ -255,9 +254,9 @@ TEST(TokenizerHostile, MissingKeysAreNamed) {
 }
 
 TEST(TokenizerHostile, WrongKindsAreNamed) {
-  for (const char* key : {"tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens",
-                          "tokenizer.ggml.merges", "tokenizer.ggml.token_type",
-                          "tokenizer.ggml.add_bos_token"}) {
+  for (const char* key :
+       {"tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens",
+        "tokenizer.ggml.merges", "tokenizer.ggml.token_type", "tokenizer.ggml.add_bos_token"}) {
     testing::GgufWriter w = tiny_bpe();
     w.set(key, 1.5f);
     EXPECT_THAT(message_of(w), HasSubstr(key));
@@ -347,9 +346,8 @@ TEST(TokenizerSpeed, LargeVocabularyLoadsQuickly) {
   }
   const testing::Blob bytes = testing::bpe_vocabulary(merges, "gpt-4o").build();
   const GgufFile file = parse_gguf(bytes, "large.gguf");
-  const double seconds = seconds_of([&] {
-    EXPECT_EQ(Tokenizer::from_gguf(file).vocab_size(), 200'260);
-  });
+  const double seconds =
+      seconds_of([&] { EXPECT_EQ(Tokenizer::from_gguf(file).vocab_size(), 200'260); });
   RecordProperty("load_ms", static_cast<int>(seconds * 1e3));
   EXPECT_LT(seconds, 2.0);
 }
