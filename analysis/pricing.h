@@ -4,7 +4,7 @@
 // the time above that, because the kernel is slower than memory; kv: cells read and written;
 // compute: flops of the rows after the first (the first is inside the stream rate, which is
 // measured by matrix x vector) at rate * n / (n + n_half); overhead: fixed cost of op, layer and
-// link, and the elementwise work. Used by predict.cpp only.
+// link, and the elementwise work.
 #pragma once
 
 #include <set>

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/fit.h"
+#include "analysis/pricing.h"
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
@@ -160,15 +161,6 @@ Forecast forecast(const Job& job, const Host& host, int threads) {
   return f;
 }
 
-BytesPerSecond read_ceiling(const Machine& machine, int threads, Bytes working_set) {
-  const RateCurve* best = nullptr;
-  for (const RateCurve& c : machine.read_curves) {
-    if (best == nullptr || std::abs(c.threads - threads) < std::abs(best->threads - threads))
-      best = &c;
-  }
-  return best == nullptr ? machine.pool().achievable.value : best->at(working_set);
-}
-
 // Sums the first `steps` predictions; the rest were made for tokens that were not generated.
 Phase predicted_phase(const std::string& name, const std::vector<Prediction>& predictions,
                       std::int64_t stride, std::int64_t steps) {
@@ -202,7 +194,8 @@ void settle(Phase& phase, const Job& job, const Meter& meter, const Machine& mac
   phase.comparison.bytes_equal = exact.bytes_equal;
   phase.comparison.unequal = exact.unequal;
   const double steps = static_cast<double>(std::max<std::int64_t>(1, phase.steps));
-  phase.ceiling = read_ceiling(machine, threads, phase.measured.traffic().from_memory() / steps);
+  phase.ceiling =
+      achievable_bandwidth(machine, phase.measured.traffic().from_memory() / steps, threads);
 }
 
 std::vector<ElsewhereRow> elsewhere(const Arguments& a, const Job& job) {
