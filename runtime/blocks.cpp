@@ -54,7 +54,7 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
       norm_heads(p, q, h.q_width(), h.head_dim_k, w.q_norm);
       norm_heads(p, k, h.k_width(), h.head_dim_k, w.k_norm);
       for (std::int64_t j = 0; j < h.heads; ++j) p.rope.rotate(angles, q + j * h.head_dim_k);
-      const std::int64_t cell = p.past + i;
+      const std::int64_t cell = p.cache.place(layer, p.past + i);
       for (std::int64_t j = 0; j < h.kv_heads; ++j) {
         p.rope.rotate(angles, k + j * h.head_dim_k);
         store_cell(p, k + j * h.head_dim_k, h.head_dim_k, p.cache.k_type(),
@@ -84,6 +84,7 @@ AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t hea
   a.v = p.cache.v(layer, head);
   a.k_stride = p.cache.k_stride();
   a.v_stride = p.cache.v_stride();
+  a.ring = p.cache.ring(layer);
   a.head_dim_k = h.head_dim_k;
   a.head_dim_v = h.head_dim_v;
   a.group = group;

@@ -38,17 +38,23 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
 
 // Weights stay in the file and come and go with the page cache; cache and buffers must fit.
 const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
-  const double cache = kv_cache_size(h, *o.k, *o.v, o.context);
+  const auto size_at = [&](std::int64_t context) {
+    return kv_cache_size(h, *o.k, *o.v, {context, std::min(o.n_ubatch, context)});
+  };
+  const double cache = size_at(o.context);
   const double buffers = Scratch::size(h, o.n_ubatch);
   const std::optional<Bytes> available = host_info().memory_available;
   const double limit = available ? available->value() : 1e15;
   if (cache + buffers <= limit) return o;
-  const double fits = std::max(0.0, (limit - buffers) / (cache / static_cast<double>(o.context)));
+  std::int64_t fits = 0;  // in steps of 256: the largest context whose cache fits
+  for (std::int64_t step = std::int64_t{1} << 31; step >= 256; step /= 2) {
+    if (size_at(fits + step) + buffers <= limit) fits += step;
+  }
   throw Error::input("context",
                      fmt::format("{} positions need {} for the KV cache and {} for buffers, {} is "
-                                 "available; about {:.0f} positions fit",
+                                 "available; about {} positions fit",
                                  o.context, gb_and_gib(Bytes(cache)), gb_and_gib(Bytes(buffers)),
-                                 gb_and_gib(Bytes(limit)), std::floor(fits / 256) * 256));
+                                 gb_and_gib(Bytes(limit)), fits));
 }
 
 }  // namespace
@@ -59,7 +65,7 @@ struct Engine::Impl {
         options(require_memory(m.spec().hyper, o)),
         weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
-        cache(m.spec().hyper, *o.k, *o.v, o.context),
+        cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch}),
         rope(m.spec().hyper, weights.rope_factors.data),
         scratch(m.spec().hyper, o.n_ubatch) {
     if (o.prefault == Prefault::Auto) mappings = m.mappings();
@@ -75,6 +81,7 @@ struct Engine::Impl {
   Scratch scratch;
   StepMeter meter;
   std::int64_t position = 0;
+  std::int64_t written = 0;  // cells were written up to here since the last reset
   std::vector<float> logits;
   const std::atomic<bool>* interrupt = nullptr;
   std::vector<std::span<const std::byte>> mappings;  // not yet in memory
@@ -143,6 +150,7 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
                         Meter* to) {
   const Hyper& h = spec.hyper;
   const auto n = static_cast<std::int64_t>(tokens.size());
+  written = std::max(written, position + n);
   meter.begin();
   Pass p{h, weights, *options.table, pool, queue, cache, rope, scratch, meter, n, position};
   Routing routing;
@@ -205,11 +213,19 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
   return m.logits;
 }
 
-void Engine::reset() { impl_->position = 0; }
+void Engine::reset() { impl_->position = impl_->written = 0; }
 
 void Engine::rewind(std::int64_t position) {
   BANDWALL_CHECK(position >= 0 && position <= impl_->position);
+  if (!impl_->cache.can_continue(position, impl_->written)) {
+    throw Error::input(
+        "position",
+        fmt::format("cannot go back to {} of {}: layers with a window of {} have dropped cells "
+                    "that it sees; reset and evaluate the first {} again",
+                    position, impl_->position, impl_->spec.hyper.window, position));
+  }
   impl_->position = position;
+  if (position == 0) impl_->written = 0;
 }
 
 std::int64_t Engine::position() const { return impl_->position; }

@@ -90,7 +90,9 @@ class Engine {
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr);
   void reset();                        // empties the cache
-  void rewind(std::int64_t position);  // keeps the first `position` cells
+  // Keeps the first `position` positions. Throws Error (Input) when a window layer has dropped
+  // cells that the next position sees.
+  void rewind(std::int64_t position);
   std::int64_t position() const;
   const EngineOptions& options() const;  // as resolved (threads, KV formats, table)
   Bytes kv_bytes() const;                // allocated cache

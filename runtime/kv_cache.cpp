@@ -1,5 +1,6 @@
 #include "runtime/kv_cache.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "hwmodel/error.h"
+#include "workload/plan.h"
 
 namespace bandwall {
 namespace {
@@ -25,22 +27,40 @@ std::int64_t padded(std::int64_t n) { return (n + 63) / 64 * 64; }
 
 }  // namespace
 
-double kv_cache_size(const Hyper& h, const KvFormat& k, const KvFormat& v, std::int64_t cells) {
+double kv_cache_size(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvSize& size) {
   const double per_cell = k.bytes_for(static_cast<double>(h.k_width())).value() +
                           v.bytes_for(static_cast<double>(h.v_width())).value();
-  return per_cell * static_cast<double>(h.layers) * static_cast<double>(cells);
+  double cells = 0;
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    cells += static_cast<double>(kv_cells(h, l, size.context, size.n_ubatch));
+  }
+  return per_cell * cells * static_cast<double>(size.sequences);
 }
 
-KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, std::int64_t cells)
-    : kv_heads_(h.kv_heads), cells_(cells), k_type_(k.name), v_type_(v.name) {
+KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvSize& size)
+    : size_(size), kv_heads_(h.kv_heads), k_type_(k.name), v_type_(v.name) {
   require_support(k);
   require_support(v);
-  BANDWALL_CHECK(cells > 0 && kv_cache_size(h, k, v, cells) < 1e18);
+  BANDWALL_CHECK(size.context > 0 && size.n_ubatch > 0 && size.sequences > 0);
+  BANDWALL_CHECK(kv_cache_size(h, k, v, size) < 1e18);
   k_stride_ = h.head_dim_k * k.bytes_per_block;
   v_stride_ = h.head_dim_v * v.bytes_per_block;
-  v_offset_ = padded(h.layers * kv_heads_ * cells_ * k_stride_);
-  bytes_ = v_offset_ + h.layers * kv_heads_ * cells_ * v_stride_;
-  void* at = mmap(nullptr, static_cast<std::size_t>(bytes_), PROT_READ | PROT_WRITE,
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    Layer layer;
+    layer.cells = kv_cells(h, l, size.context, size.n_ubatch);
+    const std::int64_t cells = layer.cells * size.sequences * kv_heads_;
+    layer.k_offset = mapped_;
+    layer.v_offset = padded(layer.k_offset + cells * k_stride_);
+    mapped_ = padded(layer.v_offset + cells * v_stride_);
+    bytes_ += cells * (k_stride_ + v_stride_);
+    if (layer.cells > 0 && h.slides(l)) {
+      window_ = h.window;
+      least_ring_ = least_ring_ == 0 ? layer.cells : std::min(least_ring_, layer.cells);
+    }
+    layers_.push_back(layer);
+  }
+  mapped_ = std::max<std::int64_t>(mapped_, 1);
+  void* at = mmap(nullptr, static_cast<std::size_t>(mapped_), PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
     throw Error::input("context", fmt::format("a KV cache of {} bytes cannot be reserved ({}); ask "
@@ -48,11 +68,18 @@ KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, std::int6
                                               bytes_, std::strerror(errno)));
   }
   data_ = static_cast<std::byte*>(at);
-  madvise(at, static_cast<std::size_t>(bytes_), MADV_HUGEPAGE);  // fewer page walks; may be refused
+  madvise(at, static_cast<std::size_t>(mapped_),
+          MADV_HUGEPAGE);  // fewer page walks; may be refused
+}
+
+bool KvCache::can_continue(std::int64_t next, std::int64_t written) const {
+  if (window_ == 0) return true;
+  const std::int64_t oldest = std::max<std::int64_t>(0, next + 1 - window_);
+  return oldest >= next || oldest + least_ring_ >= written;
 }
 
 KvCache::~KvCache() {
-  if (data_ != nullptr) munmap(data_, static_cast<std::size_t>(bytes_));
+  if (data_ != nullptr) munmap(data_, static_cast<std::size_t>(mapped_));
 }
 
 }  // namespace bandwall

@@ -302,6 +302,14 @@ Traffic Plan::traffic() const {
   return sum;
 }
 
+std::int64_t kv_cells(const Hyper& h, std::int64_t layer, std::int64_t context,
+                      std::int64_t n_ubatch) {
+  if (!h.attends(layer)) return 0;
+  if (!h.slides(layer)) return context;
+  const std::int64_t kept = h.window < context ? std::min(context, h.window + n_ubatch) : context;
+  return (kept + 255) / 256 * 256;
+}
+
 Bytes kv_bytes_per_position(const ModelSpec& model, const KvConfig& kv) {
   const Hyper& h = model.hyper;
   const Bytes cell = kv.k->bytes_for(static_cast<double>(h.k_width())) +
@@ -316,10 +324,9 @@ Bytes kv_cache_bytes(const ModelSpec& model, const KvConfig& kv, std::int64_t co
   const Hyper& h = model.hyper;
   const Bytes cell = kv.k->bytes_for(static_cast<double>(h.k_width())) +
                      kv.v->bytes_for(static_cast<double>(h.v_width()));
-  const std::int64_t windowed = (std::min(context, h.window + n_ubatch) + 255) / 256 * 256;
   Bytes sum;
   for (std::int64_t l = 0; l < h.layers; ++l) {
-    if (h.attends(l)) sum += cell * static_cast<double>(h.slides(l) ? windowed : context);
+    sum += cell * static_cast<double>(kv_cells(h, l, context, n_ubatch));
   }
   return sum;
 }

@@ -81,8 +81,14 @@ struct VisibleCells {
 VisibleCells visible_cells(const Hyper& hyper, std::int64_t layer, std::int64_t tokens,
                            std::int64_t past);
 
-// Bytes of one cached position over all layers (each layer's K + V), and of a cache that holds
-// `context` positions (window layers hold round256(min(context, window + n_ubatch)) cells).
+// Cells that a layer's cache holds for each sequence: none without attention, `context` for full
+// layers, round256(min(context, window + n_ubatch)) for window layers: while a micro-batch is
+// written, its first position still sees a whole window.
+std::int64_t kv_cells(const Hyper& hyper, std::int64_t layer, std::int64_t context,
+                      std::int64_t n_ubatch);
+
+// Bytes of one cached position over all layers (each layer's K + V), and of a cache with kv_cells
+// in every layer.
 Bytes kv_bytes_per_position(const ModelSpec& model, const KvConfig& kv);
 Bytes kv_cache_bytes(const ModelSpec& model, const KvConfig& kv, std::int64_t context,
                      std::int64_t n_ubatch);

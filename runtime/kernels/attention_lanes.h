@@ -156,9 +156,10 @@ void attend_slice(const AttentionArgs& a, const AttentionSlice& slice, bool half
   for (std::int64_t cell = work.begin; cell < work.end; cell = next) {
     next = (cell / kAttentionTile + 1) * kAttentionTile;
     if (next > work.end) next = work.end;
-    Cells k{a.k + cell * a.k_stride, a.k_stride, a.head_dim_k, half_k};
-    Cells v{a.v + cell * a.v_stride, a.v_stride, a.head_dim_v, half_v};
-    Ahead next_k{a.k + next * a.k_stride, a.k_stride, work.end - next,
+    const std::int64_t place = cell % a.ring, next_place = next % a.ring;
+    Cells k{a.k + place * a.k_stride, a.k_stride, a.head_dim_k, half_k};
+    Cells v{a.v + place * a.v_stride, a.v_stride, a.head_dim_v, half_v};
+    Ahead next_k{a.k + next_place * a.k_stride, a.k_stride, work.end - next,
                  a.head_dim_k * (half_k ? 2 : 4)};
     if (expand) {
       if (half_k) k = expand_cells<L>(k, next - cell, work.k_space);

@@ -39,7 +39,7 @@ void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head
   for (std::int64_t cell = begin; cell < end; ++cell) {
     double dot = 0.0;
     for (std::int64_t d = 0; d < args.head_dim_k; ++d) {
-      dot += q[d] * cell_value(args.k, args.k_stride, cell, d, half_k);
+      dot += q[d] * cell_value(args.k, args.k_stride, cell % args.ring, d, half_k);
     }
     scores.push_back(dot * static_cast<double>(args.scale));
     max = std::max(max, scores.back());
@@ -64,7 +64,7 @@ void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head
     double value = 0.0;
     for (std::int64_t cell = begin; cell < end; ++cell) {
       value += scores[static_cast<std::size_t>(cell - begin)] *
-               cell_value(args.v, args.v_stride, cell, d, half_v);
+               cell_value(args.v, args.v_stride, cell % args.ring, d, half_v);
     }
     out[d] = static_cast<float>(value * factor);
   }

@@ -43,7 +43,9 @@ struct MatmulArgs {
 // Attention of one KV head for its whole group of query heads, `n` query positions of one sequence.
 // q: n x group x head_dim_k (already rotated, not scaled); k, v: cells of this head, `k_stride` and
 // `v_stride` bytes from one cell to the next. Query i sees cells [first[i], last[i]) (indices into
-// the cache; the causal mask and the window in one). sinks: one logit per query head or nullptr.
+// the cache; the causal mask and the window in one). The cells may be a ring: cell c lies at place
+// c % ring, where `ring` is a multiple of 64, so that a tile of 64 cells is never divided.
+// sinks: one logit per query head or nullptr.
 // Fast when the cells of a head lie together (stride = head_dim * size): heads interleaved at
 // strides of 1 KiB and more fall on few first-level cache sets and cost a quarter to a half. out: n
 // x group x head_dim_v at out[i * out_stride + g * head_dim_v]. Splits over cells are merged in a
@@ -53,6 +55,7 @@ struct AttentionArgs {
   const std::byte* k = nullptr;
   const std::byte* v = nullptr;
   std::int64_t k_stride = 0, v_stride = 0;
+  std::int64_t ring = INT64_MAX;
   std::int64_t head_dim_k = 0, head_dim_v = 0, group = 1;
   std::int64_t n = 1;
   const float* q = nullptr;

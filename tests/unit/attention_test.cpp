@@ -217,6 +217,28 @@ TEST(Attention, CellsOutsideTheRangeAreNotRead) {
   }
 }
 
+TEST(Attention, CellsOfARingGiveTheSameBits) {
+  constexpr std::int64_t kRing = 192, kStride = 64 * 2 + 32;
+  for (const std::int64_t n : {1, 3, 60}) {
+    const Problem p = make_problem({64, 64, 4, n, 500, 100});
+    std::vector<std::byte> k(kRing * kStride), v(kRing * kStride);
+    for (std::int64_t c = 500 - kRing; c < 500; ++c) {
+      std::memcpy(k.data() + c % kRing * kStride, p.k.data() + c * kStride, kStride);
+      std::memcpy(v.data() + c % kRing * kStride, p.v.data() + c * kStride, kStride);
+    }
+    for (const KernelTable* table : usable_kernels()) {
+      std::vector<float> whole, ring;
+      table->attention(arguments(p, whole));
+      AttentionArgs a = arguments(p, ring);
+      a.k = k.data();
+      a.v = v.data();
+      a.ring = kRing;
+      table->attention(a);
+      EXPECT_EQ(ring, whole) << table->isa << " n " << n;
+    }
+  }
+}
+
 TEST(Attention, LargeScoresStayFinite) {
   for (const float range : {1e4f, 1e6f}) {
     for (const KernelTable* table : usable_kernels()) {
