@@ -30,7 +30,7 @@ void dequantize(Format format, const std::byte* blocks, std::int64_t n, float* o
     throw Error::input(std::string(name(format)),
                        "no kernel expands this format; use a file quantized to one of F32, F16, "
                        "BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, "
-                       "IQ4_XS, MXFP4, NVFP4");
+                       "IQ4_XS, MXFP4, NVFP4, TQ1_0, TQ2_0, Q1_0, Q2_0");
   }
   const FormatInfo& f = info(format);
   BANDWALL_CHECK(n >= 0 && n % f.values_per_block == 0);

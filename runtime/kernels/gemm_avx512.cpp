@@ -7,7 +7,7 @@
 
 #include "runtime/kernels/detail.h"
 #include "runtime/kernels/matmul_avx512.h"
-#include "runtime/kernels/unpack_avx512.h"
+#include "runtime/kernels/unpack_more_avx512.h"
 
 // Many rows of x. A tile of 32 rows x 256 columns of W is unpacked once: each register holds 4
 // columns of 16 rows, so one broadcast of 4 activations feeds 16 dot products per instruction.
@@ -82,8 +82,11 @@ BANDWALL_INLINE void store_row(const __m512i* w, Byte* q) {
       store_parts(at, at + 64, w[j]);
     }
   } else {
-    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
-    const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    constexpr bool eights = order == Order::Eights;
+    const __m512i first = eights ? _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11)
+                                 : _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i second = eights ? _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15)
+                                  : _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
     for (int j = 0; j < 4; j += 2) {
       _mm512_store_si512(q + 64 * j, _mm512_permutex2var_epi64(w[j], first, w[j + 1]));
       _mm512_store_si512(q + 64 * j + 64, _mm512_permutex2var_epi64(w[j], second, w[j + 1]));
@@ -331,7 +334,16 @@ void many_rows_matmul(const MatmulArgs& a) {
     case Format::Q6_K: return multiply<Q6K>(a);
     case Format::Q3_K: return multiply<Q3K>(a);
     case Format::Q2_K: return multiply<Q2K>(a);
-    default: many_rows(a, Slow{{}, a.format}, slow_chunk_bytes(a.format));
+    case Format::Q4_1: return multiply<Q4_1>(a);
+    case Format::Q5_0: return multiply<Q5_0>(a);
+    case Format::Q5_1: return multiply<Q5_1>(a);
+    case Format::IQ4_NL: return multiply<Iq4Nl>(a);
+    case Format::IQ4_XS: return multiply<Iq4Xs>(a);
+    case Format::TQ1_0: return multiply<Tq1>(a);
+    case Format::TQ2_0: return multiply<Tq2>(a);
+    case Format::Q1_0: return multiply<Q1_0>(a);
+    case Format::Q2_0: return multiply<Q2_0>(a);
+    default: return multiply<Nvfp4>(a);
   }
 }
 

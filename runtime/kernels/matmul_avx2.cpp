@@ -1,7 +1,7 @@
 #if defined(__x86_64__)
 
 #include "runtime/kernels/detail.h"
-#include "runtime/kernels/unpack_avx2.h"
+#include "runtime/kernels/unpack_more_avx2.h"
 
 // Four rows of W, 256 columns at a time, become signed bytes in the first cache level and meet all
 // rows of x (up to kBatch) from there. Bytes times bytes by maddubs on |w| and x with w's sign: two
@@ -204,6 +204,10 @@ void quant_matmul(const MatmulArgs& a) {
     case Format::MXFP4: return multiply<Format::MXFP4>(a);
     case Format::IQ4_NL: return multiply<Format::IQ4_NL>(a);
     case Format::IQ4_XS: return multiply<Format::IQ4_XS>(a);
+    case Format::TQ1_0: return multiply<Format::TQ1_0>(a);
+    case Format::TQ2_0: return multiply<Format::TQ2_0>(a);
+    case Format::Q1_0: return multiply<Format::Q1_0>(a);
+    case Format::Q2_0: return multiply<Format::Q2_0>(a);
     default: return multiply<Format::NVFP4>(a);
   }
 }

@@ -7,7 +7,7 @@
 
 #include "runtime/kernels/detail.h"
 #include "runtime/kernels/matmul_avx512.h"
-#include "runtime/kernels/unpack_avx512.h"
+#include "runtime/kernels/unpack_more_avx512.h"
 
 // Few rows of x: one pass over the weights at memory speed. Weights are unpacked in registers and
 // multiplied at once; integer sums stay in lanes and are scaled there, so one row of W costs one
@@ -48,6 +48,12 @@ BANDWALL_INLINE void load_x(const std::int8_t* q, __m512i* x) {
       x[j] = _mm512_shuffle_i64x2(first, second, 0x88);
       x[j + 1] = _mm512_shuffle_i64x2(first, second, 0xdd);
     }
+    if constexpr (order == Order::Eights) {
+      const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+      const __m512i odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+      x[j] = _mm512_permutex2var_epi64(first, even, second);
+      x[j + 1] = _mm512_permutex2var_epi64(first, odd, second);
+    }
   }
 }
 
@@ -57,6 +63,10 @@ BANDWALL_INLINE __m512i scale_lanes(int j) {
   const __m512i by_4 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
   if constexpr (U::kOrder == Order::Nibbles) {  // w[2 p] and w[2 p + 1] share their sums
     return _mm512_add_epi32(by_4, _mm512_set1_epi32(4 * (j / 2)));
+  }
+  if constexpr (U::kOrder == Order::Eights) {  // so do these
+    const __m512i by_2 = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_add_epi32(by_2, _mm512_set1_epi32(8 * (j / 2)));
   }
   if constexpr (U::kOrder == Order::Pairs) {
     const __m512i by_8 = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
@@ -244,7 +254,16 @@ void quant_matmul(const MatmulArgs& a) {
     case Format::Q6_K: return multiply<Q6K>(a);
     case Format::Q3_K: return multiply<Q3K>(a);
     case Format::Q2_K: return multiply<Q2K>(a);
-    default: few_rows(a, Slow{{}, a.format}, slow_chunk_bytes(a.format));
+    case Format::Q4_1: return multiply<Q4_1>(a);
+    case Format::Q5_0: return multiply<Q5_0>(a);
+    case Format::Q5_1: return multiply<Q5_1>(a);
+    case Format::IQ4_NL: return multiply<Iq4Nl>(a);
+    case Format::IQ4_XS: return multiply<Iq4Xs>(a);
+    case Format::TQ1_0: return multiply<Tq1>(a);
+    case Format::TQ2_0: return multiply<Tq2>(a);
+    case Format::Q1_0: return multiply<Q1_0>(a);
+    case Format::Q2_0: return multiply<Q2_0>(a);
+    default: return multiply<Nvfp4>(a);
   }
 }
 

@@ -14,8 +14,7 @@ using Byte = std::uint8_t;
 // E2M1 values times 2, plus 12: the scale carries the factor 1/2.
 constexpr Byte kE2m1[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 // The non-linear 4-bit codebook of IQ4_NL and IQ4_XS (-127 .. 113), plus 128.
-constexpr Byte kIq4[16] = {1,   24,  45,  63,  79,  93,  106, 118,
-                           129, 141, 153, 166, 181, 197, 217, 241};
+constexpr Byte kIq4[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
 
 float half_at(const Byte* p) {
   return half_to_float(static_cast<std::uint16_t>(p[0] | (p[1] << 8)));
@@ -32,10 +31,9 @@ float half_ue4m3(Byte v) {
   if (v == 0 || v == 0x7f) return 0.0f;
   const int exponent = (v >> 3) & 0xf;
   const int mantissa = v & 7;
-  const float value = exponent == 0
-                          ? static_cast<float>(mantissa) * 0x1p-9f
-                          : std::bit_cast<float>(static_cast<std::uint32_t>(
-                                ((exponent + 120) << 23) | (mantissa << 20)));
+  const float value = exponent == 0 ? static_cast<float>(mantissa) * 0x1p-9f
+                                    : std::bit_cast<float>(static_cast<std::uint32_t>(
+                                          ((exponent + 120) << 23) | (mantissa << 20)));
   return value * 0.5f;
 }
 
@@ -173,14 +171,68 @@ void unpack_iq4_xs(const Byte* in, UnpackedChunk& out) {
   }
 }
 
+// `n` bytes of five base-3 digits each, read as the fraction byte / 256: times 3^k, the digit is
+// what stands above the point after one more factor of 3. Digit k of all bytes, then digit k + 1.
+void base3_digits(const Byte* in, int n, int digits, Byte* q) {
+  int power = 1;
+  for (int k = 0; k < digits; ++k, power *= 3) {
+    for (int i = 0; i < n; ++i) q[n * k + i] = static_cast<Byte>((in[i] * power % 256 * 3) >> 8);
+  }
+}
+
+void fill_all_scales(float scale, UnpackedChunk& out) {
+  for (int g = 0; g < 8; ++g) fill_scale(out, g, scale, 0.0f);
+}
+
+void unpack_tq1(const Byte* in, UnpackedChunk& out) {
+  fill_all_scales(half_at(in + 52), out);
+  base3_digits(in, 32, 5, out.q);
+  base3_digits(in + 32, 16, 5, out.q + 160);
+  base3_digits(in + 48, 4, 4, out.q + 240);
+}
+
+void unpack_tq2(const Byte* in, UnpackedChunk& out) {
+  fill_all_scales(half_at(in + 64), out);
+  for (int i = 0; i < 256; ++i) {
+    out.q[i] = (in[(i / 128) * 32 + i % 32] >> (2 * ((i / 32) % 4))) & 3;
+  }
+}
+
+// One bit per value: minus or plus the scale, here 0 or 2 with an offset of 1.
+void unpack_q1_0(const Byte* in, std::int64_t block, UnpackedChunk& out) {
+  for (int g = 0; g < 4; ++g) fill_scale(out, 4 * block + g, half_at(in), 0.0f);
+  for (int i = 0; i < 128; ++i) {
+    out.q[128 * block + i] = static_cast<Byte>(((in[2 + i / 8] >> (i % 8)) & 1) << 1);
+  }
+}
+
+void unpack_q2_0(const Byte* in, std::int64_t block, UnpackedChunk& out) {
+  for (int g = 0; g < 2; ++g) fill_scale(out, 2 * block + g, half_at(in), 0.0f);
+  for (int i = 0; i < 64; ++i) out.q[64 * block + i] = (in[2 + i / 4] >> (2 * (i % 4))) & 3;
+}
+
 }  // namespace
 
 bool can_unpack(Format format) {
   switch (format) {
-    case Format::Q4_0: case Format::Q4_1: case Format::Q5_0: case Format::Q5_1:
-    case Format::Q8_0: case Format::Q2_K: case Format::Q3_K: case Format::Q4_K:
-    case Format::Q5_K: case Format::Q6_K: case Format::IQ4_NL: case Format::IQ4_XS:
-    case Format::MXFP4: case Format::NVFP4:
+    case Format::Q4_0:
+    case Format::Q4_1:
+    case Format::Q5_0:
+    case Format::Q5_1:
+    case Format::Q8_0:
+    case Format::Q2_K:
+    case Format::Q3_K:
+    case Format::Q4_K:
+    case Format::Q5_K:
+    case Format::Q6_K:
+    case Format::IQ4_NL:
+    case Format::IQ4_XS:
+    case Format::MXFP4:
+    case Format::NVFP4:
+    case Format::TQ1_0:
+    case Format::TQ2_0:
+    case Format::Q1_0:
+    case Format::Q2_0:
       return true;
     default:
       return false;
@@ -189,13 +241,28 @@ bool can_unpack(Format format) {
 
 int quant_offset(Format format) {
   switch (format) {
-    case Format::Q8_0: case Format::IQ4_NL: case Format::IQ4_XS: return 128;
-    case Format::Q6_K: return 32;
-    case Format::Q5_0: return 16;
-    case Format::MXFP4: case Format::NVFP4: return 12;
-    case Format::Q4_0: return 8;
-    case Format::Q3_K: return 4;
-    default: return 0;
+    case Format::Q8_0:
+    case Format::IQ4_NL:
+    case Format::IQ4_XS:
+      return 128;
+    case Format::Q6_K:
+      return 32;
+    case Format::Q5_0:
+      return 16;
+    case Format::MXFP4:
+    case Format::NVFP4:
+      return 12;
+    case Format::Q4_0:
+      return 8;
+    case Format::Q3_K:
+      return 4;
+    case Format::TQ1_0:
+    case Format::TQ2_0:
+    case Format::Q1_0:
+    case Format::Q2_0:
+      return 1;
+    default:
+      return 0;
   }
 }
 
@@ -219,14 +286,30 @@ void unpack_scales_q3(const std::uint8_t* p, std::uint8_t* out) {
 void unpack(Format format, const std::byte* blocks, std::int64_t count, UnpackedChunk& out) {
   const Byte* in = reinterpret_cast<const Byte*>(blocks);
   switch (format) {
-    case Format::Q2_K: return unpack_q2_k(in, out);
-    case Format::Q3_K: return unpack_q3_k(in, out);
-    case Format::Q4_K: return unpack_q4_q5_k(in, nullptr, in + 16, out);
-    case Format::Q5_K: return unpack_q4_q5_k(in, in + 16, in + 48, out);
-    case Format::Q6_K: return unpack_q6_k(in, out);
-    case Format::IQ4_XS: return unpack_iq4_xs(in, out);
+    case Format::Q2_K:
+      return unpack_q2_k(in, out);
+    case Format::Q3_K:
+      return unpack_q3_k(in, out);
+    case Format::Q4_K:
+      return unpack_q4_q5_k(in, nullptr, in + 16, out);
+    case Format::Q5_K:
+      return unpack_q4_q5_k(in, in + 16, in + 48, out);
+    case Format::Q6_K:
+      return unpack_q6_k(in, out);
+    case Format::IQ4_XS:
+      return unpack_iq4_xs(in, out);
+    case Format::TQ1_0:
+      return unpack_tq1(in, out);
+    case Format::TQ2_0:
+      return unpack_tq2(in, out);
     case Format::NVFP4:
       for (std::int64_t b = 0; b < count / 64; ++b) unpack_nvfp4(in + 36 * b, b, out);
+      return;
+    case Format::Q1_0:
+      for (std::int64_t b = 0; b < count / 128; ++b) unpack_q1_0(in + 18 * b, b, out);
+      return;
+    case Format::Q2_0:
+      for (std::int64_t b = 0; b < count / 64; ++b) unpack_q2_0(in + 18 * b, b, out);
       return;
     default: {
       BANDWALL_CHECK(can_unpack(format));

@@ -1,6 +1,6 @@
 // Weight blocks of 256 values through AVX2 into memory, for matmul_avx2.cpp only.
 //   load<Format::Q4_K>(block, chunk): signed bytes in natural order, scales and minima per 16
-// The rarer formats go through unpack(). Layouts: unpack.h.
+// load() itself and the rarer formats: unpack_more_avx2.h. Layouts: unpack.h.
 #pragma once
 
 #include <immintrin.h>
@@ -50,11 +50,19 @@ BANDWALL_INLINE __m256i nibbles(const Byte* p) {
   return _mm256_and_si256(both, bytes(15));
 }
 
-BANDWALL_INLINE void load_8_blocks(Format format, const Byte* b, SignedChunk& c) {
-  const __m256i e2m1 = _mm256_broadcastsi128_si256(
+// E2M1 values times 2.
+BANDWALL_INLINE __m256i e2m1_table() {
+  return _mm256_broadcastsi128_si256(
       _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12));
-  const __m256i iq4 = _mm256_broadcastsi128_si256(
+}
+
+BANDWALL_INLINE __m256i iq4_table() {
+  return _mm256_broadcastsi128_si256(
       _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+}
+
+BANDWALL_INLINE void load_8_blocks(Format format, const Byte* b, SignedChunk& c) {
+  const __m256i e2m1 = e2m1_table(), iq4 = iq4_table();
   for (int g = 0; g < 8; ++g) {
     __m256i q;
     float scale, min = 0.0f;
@@ -170,32 +178,6 @@ BANDWALL_INLINE void load_q2(const Byte* b, SignedChunk& c) {
   const __m128i nibble = _mm_set1_epi8(15);
   store_scales(_mm_and_si128(v, nibble), half_at(b + 80), c.scale);
   store_scales(_mm_and_si128(_mm_srli_epi16(v, 4), nibble), half_at(b + 82), c.min);
-}
-
-BANDWALL_INLINE void load_slow(Format format, const Byte* b, SignedChunk& c) {
-  UnpackedChunk chunk;
-  unpack(format, reinterpret_cast<const std::byte*>(b), kChunk, chunk);
-  const __m256i offset = bytes(quant_offset(format));
-  for (int g = 0; g < 8; ++g) {
-    store_32(c.q + 32 * g, _mm256_sub_epi8(load_32(chunk.q + 32 * g), offset));
-  }
-  __builtin_memcpy(c.scale, chunk.scale, sizeof c.scale);
-  __builtin_memcpy(c.min, chunk.min, sizeof c.min);
-}
-
-template <Format format>
-BANDWALL_INLINE void load(const Byte* b, SignedChunk& c) {
-  switch (format) {
-    case Format::Q4_K: return load_q4_q5(b, nullptr, b + 16, c);
-    case Format::Q5_K: return load_q4_q5(b, b + 16, b + 48, c);
-    case Format::Q6_K: return load_q6(b, c);
-    case Format::Q3_K: return load_q3(b, c);
-    case Format::Q2_K: return load_q2(b, c);
-    case Format::Q8_0: case Format::Q4_0: case Format::Q4_1: case Format::IQ4_NL:
-    case Format::MXFP4:
-      return load_8_blocks(format, b, c);
-    default: return load_slow(format, b, c);
-  }
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ enum class Order {
   Pairs,    // groups of 32: w[0] = 0, 2; w[1] = 1, 3; w[2] = 4, 6; w[3] = 5, 7
   Halves,   // groups of 32: w[j] = j, j + 4
   Nibbles,  // half-groups of 16: w[0] = 0, 2, 4, 6; w[1] = 1, 3, 5, 7; then 8 .. 15
+  Eights,   // eights: w[0] = 0, 2, 4 .. 14; w[1] = 1, 3, 5 .. 15; then 16 .. 31
 };
 
 using Byte = std::uint8_t;
@@ -324,27 +325,6 @@ struct Q2K : Plain {
     c = _mm512_mul_ps(_mm512_cvtepi32_ps(minima), half_everywhere(b + 82));
   }
 };
-
-// Any format of unpack(), through memory.
-struct Slow : Plain {
-  static constexpr int kGroup = 16;
-  static constexpr bool kMin = true;
-  static constexpr Order kOrder = Order::Natural;
-  Format format;
-  int offset(int) const { return quant_offset(format); }
-  void load(const Byte* b, __m512i* w, __m512& s, __m512& c) const {
-    UnpackedChunk chunk;
-    unpack(format, reinterpret_cast<const std::byte*>(b), kChunk, chunk);
-    for (int j = 0; j < 4; ++j) w[j] = _mm512_load_si512(chunk.q + 64 * j);
-    s = _mm512_load_ps(chunk.scale);
-    c = _mm512_load_ps(chunk.min);
-  }
-};
-
-BANDWALL_INLINE std::int64_t slow_chunk_bytes(Format format) {
-  const FormatInfo& f = info(format);
-  return kChunk / f.values_per_block * f.bytes_per_block;
-}
 
 }  // namespace
 }  // namespace bandwall::avx512

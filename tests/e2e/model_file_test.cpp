@@ -219,19 +219,27 @@ TEST(ModelFile, WeightsThatAreNoNumbersFailTheRun) {
 TEST(ModelFile, FormatsWithoutKernelsAreCountedButNotRun) {
   Hyper h = testing::tiny_hyper(testing::architecture_row("qwen3moe"));
   h.expert_ffn = 256;
-  GgufWriter w = testing::tiny_model("qwen3moe", h);
-  const FormatInfo* countable = nullptr;
+  int tried = 0;
   for (const FormatInfo& f : all_formats()) {
     const bool in_files = format_from_ggml_type(static_cast<std::uint32_t>(f.format)).has_value();
-    if (in_files && f.quantized && !has_kernels(f.format)) countable = &f;
+    if (!in_files || !f.quantized || has_kernels(f.format)) continue;
+    SCOPED_TRACE(f.name);
+    ++tried;
+    GgufWriter w = testing::tiny_model("qwen3moe", h);
+    w.drop("blk.1.ffn_down_exps.weight");
+    w.add("blk.1.ffn_down_exps.weight", {256, 64, 4}, f.format);
+    const std::string path = file("iq.gguf", w.build());
+    const Outcome counted = run({"inspect", path});
+    EXPECT_EQ(counted.exit_code, 0) << counted.err;
+    EXPECT_NE(counted.out.find(f.name), std::string::npos);
+    for (const char* command : {"fit", "predict"}) {
+      const Outcome o = run({command, path, "--machine", "gb10"});
+      EXPECT_EQ(o.exit_code, 0) << command << ": " << o.err;
+    }
+    expect_one_line(run({"eval", "-m", path, "--tokens", "1"}),
+                    {path, "blk.1.ffn_down_exps.weight", std::string(f.name), "Q4_K_M"});
   }
-  ASSERT_NE(countable, nullptr);
-  w.drop("blk.1.ffn_down_exps.weight");
-  w.add("blk.1.ffn_down_exps.weight", {256, 64, 4}, countable->format);
-  const std::string path = file("iq.gguf", w.build());
-  EXPECT_EQ(run({"inspect", path}).exit_code, 0);
-  expect_one_line(run({"eval", "-m", path, "--tokens", "1"}),
-                  {path, "blk.1.ffn_down_exps.weight", std::string(countable->name), "Q4_K_M"});
+  EXPECT_EQ(tried, 9);  // IQ1_*, IQ2_*, IQ3_* and the two activation formats
 }
 
 TEST(ModelFile, NoTextWithoutAVocabulary) {

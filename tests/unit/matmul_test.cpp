@@ -33,6 +33,8 @@ std::vector<std::size_t> half_fields(Format format) {
     case Format::Q2_K: return {80, 82};
     case Format::Q3_K: return {108};
     case Format::Q6_K: return {208};
+    case Format::TQ1_0: return {52};
+    case Format::TQ2_0: return {64};
     case Format::MXFP4: case Format::NVFP4: return {};
     default: return {0};
   }
