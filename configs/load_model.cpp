@@ -20,6 +20,7 @@ void read_attention(Reader& r, Hyper& h) {
   h.kv_heads = r.integer("kv_heads", 1, 1 << 14);
   h.head_dim_k = r.integer("head_dim_k", 1, 1 << 13);
   h.head_dim_v = r.integer("head_dim_v", 1, 1 << 13);
+  if (r.flag("qk_norm", false)) h.qk_norm = QkNorm::PerHead;  // where models of a kind differ
   h.window = or_none(r, "window", kMostContext);
   if (h.heads % std::max<std::int64_t>(1, h.kv_heads) != 0) {
     r.problem("kv_heads", fmt::format("{} does not divide heads, {}", h.kv_heads, h.heads));
@@ -79,6 +80,7 @@ Hyper read_hyper(Reader r) {
   Hyper h;
   r.source();
   h.layers = r.integer("layers", 1, kMostLayers);
+  h.mtp_layers = or_none(r, "mtp_layers", kMostLayers);
   h.hidden = r.integer("hidden", 1, kMostWidth);
   h.vocab = r.integer("vocab", 1, 1 << 24);
   h.context_train = r.integer("context_train", 1, kMostContext);

@@ -42,15 +42,22 @@ void store_cell(const Pass& p, const float* values, std::int64_t dim, std::strin
     std::memcpy(cell, values, static_cast<std::size_t>(dim) * sizeof(float));
 }
 
+// Rotations of this layer, one row of rope.dims() floats per position.
+const float* angles_of(const Pass& p, std::int64_t layer) {
+  const bool own = p.hyper.slides(layer) && p.hyper.rope_base_sliding > 0;
+  return own ? p.scratch.sliding_angles.get() : p.scratch.angles.get();
+}
+
 void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
   const Hyper& h = p.hyper;
   Scratch& s = p.scratch;
+  const float* all_angles = angles_of(p, layer);
   for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       float* q = s.q.get() + i * h.q_width();
       float* k = s.k.get() + i * h.k_width();
       const float* v = s.v.get() + i * h.v_width();
-      const float* angles = s.angles.get() + i * p.rope.dims();
+      const float* angles = all_angles + i * p.rope.dims();
       norm_heads(p, q, h.q_width(), h.head_dim_k, w.q_norm);
       norm_heads(p, k, h.k_width(), h.head_dim_k, w.k_norm);
       for (std::int64_t j = 0; j < h.heads; ++j) p.rope.rotate(angles, q + j * h.head_dim_k);
@@ -93,7 +100,9 @@ AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t hea
   a.q_stride = h.q_width();
   a.first = p.scratch.first.data() + from;
   a.last = p.scratch.last.data() + from;
-  a.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(h.head_dim_k)));
+  a.scale = static_cast<float>(h.attention_scale > 0
+                                   ? h.attention_scale
+                                   : 1.0 / std::sqrt(static_cast<double>(h.head_dim_k)));
   a.sinks = w.sinks.data == nullptr ? nullptr : w.sinks.data + head * group;
   a.out_stride = h.heads * h.head_dim_v;
   a.out = p.scratch.attended.f32.get() + (from * h.heads + head * group) * h.head_dim_v;
@@ -194,16 +203,80 @@ void add_product(Pass& p, const Matrix& m, Rows& x) {
   p.meter.floats(2 * p.n * m.rows);
 }
 
+// residual += norm(W x): the norm needs whole rows first.
+void add_normed_product(Pass& p, const Matrix& m, Rows& x, const Vector& norm) {
+  Scratch& s = p.scratch;
+  const auto eps = static_cast<float>(p.hyper.rms_eps);
+  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
+  const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
+  for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) { multiply(p, product, b, e); });
+  for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* row = s.product.get() + i * m.rows;
+      p.kernels.rms_norm(row, norm.data, eps, m.rows, row);
+      p.kernels.add(s.residual.get() + i * m.rows, row, m.rows);
+    }
+  });
+  meter_product(p, product);
+  p.meter.weights(norm.size * 4);
+  p.meter.floats(4 * p.n * m.rows);
+  p.meter.flops(4 * p.n * m.rows);
+}
+
+void add_output(Pass& p, const Matrix& m, Rows& x, const Vector& post_norm) {
+  if (post_norm.data == nullptr)
+    add_product(p, m, x);
+  else
+    add_normed_product(p, m, x, post_norm);
+}
+
+struct GatedFfn {
+  const Matrix& gate;
+  const Matrix& up;
+  const Matrix& down;
+  const Vector& post_norm;
+  Rows& inner;
+  bool quantized;  // the normed rows have their 8-bit form
+};
+
+// residual += down(activation(gate x) up x) over the normed rows x.
+void gated_feed_forward(Pass& p, const GatedFfn& w) {
+  Scratch& s = p.scratch;
+  const bool inner_q8 = wants_q8(p.kernels, w.down.format, w.down.cols);
+  const ActivationRows x = s.normed.view(0, p.n, w.quantized);
+  const std::int64_t f = w.gate.rows;
+  const GatedActivation activate = activation_of(p);
+  const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
+  const Product up{&w.up, 0, x, nullptr, p.n, s.up.get(), f};
+  for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) {
+               multiply(p, gate, b, e);
+               multiply(p, up, b, e);
+               for (std::int64_t i = 0; i < p.n; ++i) {
+                 float* inner = w.inner.f32.get() + i * f + b;
+                 activate(inner, s.up.get() + i * f + b, e - b, inner);
+                 if (inner_q8) quantize_piece(p, w.inner, i, b, e);
+               }
+             });
+  meter_product(p, gate);
+  meter_product(p, up);
+  add_output(p, w.down, w.inner, w.post_norm);
+  p.meter.floats(p.n * (s.normed.cols + 3 * f));
+}
+
 }  // namespace
 
 void embed(Pass& p, const std::int32_t* tokens) {
   const Matrix& m = p.weights.embedding;
   float* to = p.scratch.residual.get();
+  const auto factor =
+      static_cast<float>(p.hyper.embedding_scale) * (m.scales.empty() ? 1.0f : m.scales[0]);
   for_range(p, p.n, 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       dequantize(m.format, m.data + tokens[i] * m.row_bytes, m.cols, to + i * m.cols);
-      if (m.scales.empty()) continue;
-      for (std::int64_t c = 0; c < m.cols; ++c) to[i * m.cols + c] *= m.scales[0];
+      if (factor == 1.0f) continue;
+      for (std::int64_t c = 0; c < m.cols; ++c) to[i * m.cols + c] *= factor;
     }
   });
   p.meter.weights(p.n * m.row_bytes);
@@ -228,7 +301,7 @@ void attend(Pass& p, std::int64_t layer) {
         quantize_piece(p, s.attended, i, 0, s.attended.cols);
     });
   }
-  add_product(p, w.o, s.attended);
+  add_output(p, w.o, s.attended, w.attn_post_norm);
   p.meter.floats(p.n * s.attended.cols);
   p.meter.close(OpKind::AttnOut, layer);
 }
@@ -239,26 +312,16 @@ void feed_forward(Pass& p, std::int64_t layer) {
   const bool q8 = any_wants_q8(p, {&w.gate, &w.up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
-  const bool inner_q8 = wants_q8(p.kernels, w.down.format, w.down.cols);
-  const ActivationRows x = s.normed.view(0, p.n, q8);
-  const std::int64_t f = w.gate.rows;
-  const Product gate{&w.gate, 0, x, nullptr, p.n, s.inner.f32.get(), f};
-  const Product up{&w.up, 0, x, nullptr, p.n, s.up.get(), f};
-  for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
-             [&](std::int64_t, std::int64_t b, std::int64_t e) {
-               multiply(p, gate, b, e);
-               multiply(p, up, b, e);
-               for (std::int64_t i = 0; i < p.n; ++i) {
-                 float* inner = s.inner.f32.get() + i * f + b;
-                 p.kernels.silu_mul(inner, s.up.get() + i * f + b, e - b, inner);
-                 if (inner_q8) quantize_piece(p, s.inner, i, b, e);
-               }
-             });
-  meter_product(p, gate);
-  meter_product(p, up);
-  add_product(p, w.down, s.inner);
-  p.meter.floats(p.n * (s.normed.cols + 3 * f));
+  gated_feed_forward(p, {w.gate, w.up, w.down, w.ffn_post_norm, s.inner, q8});
   p.meter.close(OpKind::DenseFfn, layer);
+}
+
+void shared_expert(Pass& p, std::int64_t layer, bool quantized) {
+  const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
+  const Vector none;
+  gated_feed_forward(
+      p, {w.shared_gate, w.shared_up, w.shared_down, none, p.scratch.shared_inner, quantized});
+  p.meter.close(OpKind::SharedExpert, layer);
 }
 
 void head(Pass& p, std::int64_t rows, float* logits) {

@@ -10,6 +10,9 @@ void embed(Pass& p, const std::int32_t* tokens);
 void attend(Pass& p, std::int64_t layer);  // norm, q k v, rotation and cache, attention, output
 void feed_forward(Pass& p, std::int64_t layer);      // norm, dense matrices
 void route_to_experts(Pass& p, std::int64_t layer);  // norm, router, experts (moe.cpp)
+// The expert of every token, over the normed rows of the routed ones; quantized: they have an 8-bit
+// form.
+void shared_expert(Pass& p, std::int64_t layer, bool quantized);
 // Logits of the last `rows` rows of the micro-batch.
 void head(Pass& p, std::int64_t rows, float* logits);
 

@@ -67,6 +67,7 @@ struct Engine::Impl {
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
         cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch}),
         rope(m.spec().hyper, weights.rope_factors.data),
+        sliding(sliding_rope(m.spec().hyper), weights.rope_factors.data),
         scratch(m.spec().hyper, o.n_ubatch) {
     if (o.prefault == Prefault::Auto) mappings = m.mappings();
   }
@@ -77,7 +78,7 @@ struct Engine::Impl {
   ThreadPool pool;
   WorkQueue queue;
   KvCache cache;
-  Rope rope;
+  Rope rope, sliding;  // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
   std::int64_t position = 0;
@@ -158,6 +159,8 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
   if (to != nullptr && to->record_experts) to->experts.resize(static_cast<std::size_t>(h.layers));
   for (std::int64_t i = 0; i < n; ++i) {
     rope.angles(position + i, scratch.angles.get() + i * h.rope_dims);
+    if (h.rope_base_sliding <= 0) continue;
+    sliding.angles(position + i, scratch.sliding_angles.get() + i * h.rope_dims);
   }
   meter.mark();
   embed(p, tokens.data());

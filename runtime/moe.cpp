@@ -125,8 +125,7 @@ void gate_and_up(Pass& p, const LayerWeights& w, bool q8, bool inner_q8) {
   const Choice& c = s.choice;
   const std::int64_t f = w.expert_gate.rows;
   const ActivationRows x = s.normed.view(0, p.n, q8);
-  const auto activate = p.hyper.activation == Activation::ClampedSwiglu ? p.kernels.clamped_swiglu
-                                                                        : p.kernels.silu_mul;
+  const GatedActivation activate = activation_of(p);
   const auto experts = static_cast<std::int64_t>(c.active.size());
   const std::int64_t per_expert = p.n * p.hyper.experts_used / experts;
   const std::int64_t piece =
@@ -199,7 +198,7 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
 void route_to_experts(Pass& p, std::int64_t layer) {
   Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
-  const bool q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up});
+  const bool q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up, &w.shared_gate, &w.shared_up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
   route(p, w);
@@ -216,6 +215,7 @@ void route_to_experts(Pass& p, std::int64_t layer) {
   const std::int64_t pairs = p.n * p.hyper.experts_used;
   p.meter.floats(p.n * 3 * p.hyper.hidden + pairs * (3 * w.expert_gate.rows + w.expert_down.rows));
   p.meter.close(OpKind::Experts, layer);
+  if (w.shared_up.data != nullptr) shared_expert(p, layer, q8);
 }
 
 }  // namespace bandwall

@@ -29,10 +29,10 @@ double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
   const auto row = [](std::int64_t width) { return static_cast<double>(width) * 5.3; };
   const auto plain = [](std::int64_t width) { return static_cast<double>(width) * 4.0; };
   const double pairs = static_cast<double>(h.experts_used);
-  const double per_token = row(h.hidden) + plain(2 * h.hidden + h.rope_dims) +
+  const double per_token = row(h.hidden) + plain(2 * h.hidden + 2 * h.rope_dims) +
                            plain(h.q_width() + h.k_width() + h.v_width()) +
-                           row(h.heads * h.head_dim_v) + row(h.ffn) + plain(h.ffn) +
-                           plain(h.experts) +
+                           row(h.heads * h.head_dim_v) + row(h.ffn) + row(h.shared_ffn) +
+                           plain(std::max(h.ffn, h.shared_ffn)) + plain(h.experts) +
                            pairs * (row(h.expert_ffn) + plain(h.expert_ffn) + plain(h.hidden));
   return per_token * static_cast<double>(n_ubatch);
 }
@@ -41,15 +41,15 @@ Scratch::Scratch(const Hyper& h, std::int64_t n) {
   residual.resize(n * h.hidden);
   product.resize(n * h.hidden);
   angles.resize(n * h.rope_dims);
+  if (h.rope_base_sliding > 0) sliding_angles.resize(n * h.rope_dims);
   normed.resize(n, h.hidden);
   attended.resize(n, h.heads * h.head_dim_v);
   q.resize(n * h.q_width());
   k.resize(n * h.k_width());
   v.resize(n * h.v_width());
-  if (h.ffn > 0) {
-    inner.resize(n, h.ffn);
-    up.resize(n * h.ffn);
-  }
+  if (h.ffn > 0) inner.resize(n, h.ffn);
+  if (h.shared_ffn > 0) shared_inner.resize(n, h.shared_ffn);
+  up.resize(n * std::max(h.ffn, h.shared_ffn));
   if (h.experts > 0) {
     const std::int64_t pairs = n * h.experts_used;
     expert_inner.resize(pairs, h.expert_ffn);
@@ -124,6 +124,18 @@ void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t be
   const std::int64_t at = row * rows.cols + begin;
   p.kernels.quantize_rows(rows.f32.get() + at, 1, end - begin, rows.q8.get() + at,
                           rows.scale.get() + at / 32, rows.sums16.get() + at / 16);
+}
+
+GatedActivation activation_of(const Pass& p) {
+  switch (p.hyper.activation) {
+    case Activation::Silu:
+      return p.kernels.silu_mul;
+    case Activation::ClampedSwiglu:
+      return p.kernels.clamped_swiglu;
+    case Activation::Gelu:
+      return p.kernels.gelu_mul;
+  }
+  return p.kernels.silu_mul;
 }
 
 void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,

@@ -73,8 +73,8 @@ struct Scratch {
   Scratch(const Hyper& hyper, std::int64_t n_ubatch);
   static double size(const Hyper& hyper, std::int64_t n_ubatch);  // bytes, all touched
 
-  Buffer<float> residual, product, angles;
-  Rows normed, attended, inner, expert_inner;
+  Buffer<float> residual, product, angles, sliding_angles;
+  Rows normed, attended, inner, shared_inner, expert_inner;
   Buffer<float> q, k, v, up, expert_up, expert_out, scores;
   Buffer<float> parts, part_states;
   std::vector<std::int64_t> first, last;
@@ -159,6 +159,9 @@ void multiply(const Pass& p, const Product& product, std::int64_t begin,
               std::int64_t end);  // with bias
 void meter_product(Pass& p, const Product& product);
 bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices);
+
+using GatedActivation = void (*)(const float* gate, const float* up, std::int64_t n, float* y);
+GatedActivation activation_of(const Pass& p);
 
 void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
                Rows& to);

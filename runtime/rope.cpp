@@ -16,6 +16,12 @@ double pair_of_turns(const Hyper& h, double turns) {
 
 }  // namespace
 
+Hyper sliding_rope(Hyper h) {
+  if (h.rope_base_sliding > 0) h.rope_base = h.rope_base_sliding;
+  h.rope_scale = 1.0;
+  return h;
+}
+
 Rope::Rope(const Hyper& h, const float* factors) : dims_(h.rope_dims), kind_(h.rope) {
   const auto d = static_cast<double>(dims_);
   double low = 0, high = 0;

@@ -12,6 +12,9 @@
 
 namespace bandwall {
 
+// The same model with the frequencies of its sliding layers (Hyper::rope_base_sliding).
+Hyper sliding_rope(Hyper hyper);
+
 class Rope {
  public:
   Rope(const Hyper& hyper, const float* factors);  // factors: rope_dims / 2 divisors or nullptr

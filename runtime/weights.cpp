@@ -25,6 +25,12 @@ Matrix* matrix_slot(Role role, LayerWeights& w) {
       return &w.expert_up;
     case Role::ExpertDown:
       return &w.expert_down;
+    case Role::SharedGate:
+      return &w.shared_gate;
+    case Role::SharedUp:
+      return &w.shared_up;
+    case Role::SharedDown:
+      return &w.shared_down;
     case Role::DenseGate:
       return &w.gate;
     case Role::DenseUp:
@@ -46,6 +52,10 @@ Vector* vector_slot(Role role, LayerWeights& w) {
       return &w.k_norm;
     case Role::AttnSinks:
       return &w.sinks;
+    case Role::AttnPostNorm:
+      return &w.attn_post_norm;
+    case Role::FfnPostNorm:
+      return &w.ffn_post_norm;
     case Role::FfnNorm:
       return &w.ffn_norm;
     case Role::RouterBias:

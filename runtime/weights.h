@@ -30,7 +30,9 @@ struct Matrix {
 
 struct LayerWeights {
   Vector attn_norm, q_norm, k_norm, sinks, ffn_norm, selection_bias;
+  Vector attn_post_norm, ffn_post_norm;
   Matrix q, k, v, o, router, expert_gate, expert_up, expert_down, gate, up, down;
+  Matrix shared_gate, shared_up, shared_down;
 };
 
 struct ModelWeights {

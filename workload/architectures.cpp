@@ -37,8 +37,8 @@ void add_attention(const Architecture& a, const Hyper& h, int l, List& list) {
   add(list, l, "attn_q.bias", Role::AttnQ, {q}, a.attention_bias);
   add(list, l, "attn_k.bias", Role::AttnK, {k}, a.attention_bias);
   add(list, l, "attn_v.bias", Role::AttnV, {v}, a.attention_bias);
-  add(list, l, "attn_output.bias", Role::AttnOut, {d}, a.attention_bias);
-  if (a.qk_norm != QkNorm::None) {
+  add(list, l, "attn_output.bias", Role::AttnOut, {d}, a.output_bias);
+  if ((a.qk_norms == Need::Always ? a.qk_norm : h.qk_norm) != QkNorm::None) {
     const bool whole = a.qk_norm == QkNorm::WholeWidth;
     add(list, l, "attn_q_norm.weight", Role::AttnQNorm, {whole ? q : h.head_dim_k});
     add(list, l, "attn_k_norm.weight", Role::AttnKNorm, {whole ? k : h.head_dim_k});
@@ -61,13 +61,22 @@ void add_experts(const Architecture& a, const Hyper& h, int l, List& list) {
   add(list, l, "ffn_down_exps.bias", Role::ExpertDown, {d, e}, a.expert_bias);
 }
 
+void add_shared_expert(const Hyper& h, int l, List& list) {
+  add(list, l, "ffn_gate_shexp.weight", Role::SharedGate, {h.hidden, h.shared_ffn});
+  add(list, l, "ffn_up_shexp.weight", Role::SharedUp, {h.hidden, h.shared_ffn});
+  add(list, l, "ffn_down_shexp.weight", Role::SharedDown, {h.shared_ffn, h.hidden});
+}
+
 // Attention, then dense feed-forward or experts, each after its norm.
 void transformer_block(const Architecture& a, const Hyper& h, int l, List& list) {
   add(list, l, "attn_norm.weight", Role::AttnNorm, {h.hidden});
   add_attention(a, h, l, list);
+  if (a.post_norms) add(list, l, "post_attention_norm.weight", Role::AttnPostNorm, {h.hidden});
   add(list, l, fmt::format("{}.weight", a.ffn_norm), Role::FfnNorm, {h.hidden});
+  if (a.post_norms) add(list, l, "post_ffw_norm.weight", Role::FfnPostNorm, {h.hidden});
   if (h.is_moe_layer(l)) {
     add_experts(a, h, l, list);
+    if (h.shared_ffn > 0) add_shared_expert(h, l, list);
     return;
   }
   add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, h.ffn});
@@ -181,43 +190,101 @@ void check_rope(const Hyper& h, Checker& check) {
   }
 }
 
+void check_window(const Architecture& a, const Hyper& h, Checker& check) {
+  check.range("attention.sliding_window", h.window, 0, kMaxContext);
+  check.require(a.window_period == 0 || h.window > 0,
+                "attention.sliding_window is missing; this architecture cannot run without it");
+  check.range("attention.sliding_window_pattern", h.window_period, 0, kMaxLayers);
+  check.require(
+      h.rope_base_sliding == 0 || (std::isfinite(h.rope_base_sliding) && h.rope_base_sliding > 1),
+      fmt::format("rope.freq_base_swa is {}, it must be more than 1", h.rope_base_sliding));
+}
+
+// Queries of the largest model are scaled by hidden / heads, of the others by the head's width
+// (google/gemma_pytorch, gemma/config.py).
+void derive_gemma3(Hyper& h) {
+  constexpr std::int64_t kLayersOf27B = 62;
+  h.embedding_scale = std::sqrt(static_cast<double>(h.hidden));
+  if (h.layers == kLayersOf27B && h.heads > 0 && h.hidden >= h.heads) {
+    h.attention_scale = 1.0 / std::sqrt(static_cast<double>(h.hidden / h.heads));
+  }
+}
+
+constexpr Architecture kTable[] = {
+    {.name = "minimax-m2",
+     .qk_norm = QkNorm::WholeWidth,
+     .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .block = transformer_block},
+    {.name = "qwen3moe",
+     .qk_norm = QkNorm::PerHead,
+     .router = RouterKind::SoftmaxAll,
+     .experts = Need::Always,
+     .block = transformer_block},
+    {.name = "gpt-oss",
+     .activation = Activation::ClampedSwiglu,
+     .router = RouterKind::SoftmaxSelected,
+     .experts = Need::Always,
+     .attention_bias = Need::Always,
+     .output_bias = Need::Always,
+     .expert_bias = Need::Always,
+     .sinks = Need::Always,
+     .ffn_norm = "post_attention_norm",
+     .window_period = 2,
+     .block = transformer_block},
+    {.name = "llama",
+     .rope = RopeKind::Neighbours,
+     .router = RouterKind::SoftmaxAll,
+     .experts = Need::Optional,
+     .expert_ffn_is_ffn = true,
+     .block = transformer_block},
+    {.name = "qwen3", .qk_norm = QkNorm::PerHead, .block = transformer_block},
+    {.name = "qwen2",
+     .attention_bias = Need::Always,
+     .output_bias = Need::Never,
+     .block = transformer_block},
+    {.name = "olmoe",
+     .qk_norm = QkNorm::WholeWidth,
+     .router = RouterKind::SoftmaxAll,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .expert_ffn_is_ffn = true,
+     .router_norm = false,
+     .block = transformer_block},
+    {.name = "glm4moe",
+     .qk_norm = QkNorm::PerHead,
+     .qk_norms = Need::Optional,
+     .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .attention_bias = Need::Always,
+     .output_bias = Need::Never,
+     .ffn_norm = "post_attention_norm",
+     .shared_expert = true,
+     .block = transformer_block},
+    {.name = "gemma3",
+     .qk_norm = QkNorm::PerHead,
+     .activation = Activation::Gelu,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .post_norms = true,
+     .window_period = 6,
+     .rope_base_sliding = 10000.0,
+     .derive = derive_gemma3,
+     .block = transformer_block},
+    {.name = "nemotron_h_moe",
+     .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .from_files = false,
+     .block = hybrid_block},
+};
+
 }  // namespace
 
 const std::vector<Architecture>& all_architectures() {
-  static const std::vector<Architecture> table = {
-      {.name = "minimax-m2",
-       .qk_norm = QkNorm::WholeWidth,
-       .router = RouterKind::SigmoidBias,
-       .experts = Need::Always,
-       .block = transformer_block},
-      {.name = "qwen3moe",
-       .qk_norm = QkNorm::PerHead,
-       .router = RouterKind::SoftmaxAll,
-       .experts = Need::Always,
-       .block = transformer_block},
-      {.name = "gpt-oss",
-       .activation = Activation::ClampedSwiglu,
-       .router = RouterKind::SoftmaxSelected,
-       .experts = Need::Always,
-       .attention_bias = Need::Always,
-       .expert_bias = Need::Always,
-       .sinks = Need::Always,
-       .ffn_norm = "post_attention_norm",
-       .alternating_window = true,
-       .block = transformer_block},
-      {.name = "llama",
-       .rope = RopeKind::Neighbours,
-       .router = RouterKind::SoftmaxAll,
-       .experts = Need::Optional,
-       .block = transformer_block},
-      {.name = "qwen3", .qk_norm = QkNorm::PerHead, .block = transformer_block},
-      {.name = "nemotron_h_moe",
-       .router = RouterKind::SigmoidBias,
-       .experts = Need::Always,
-       .attention_bias = Need::Never,
-       .from_files = false,
-       .block = hybrid_block},
-  };
+  static const std::vector<Architecture> table(std::begin(kTable), std::end(kTable));
   return table;
 }
 
@@ -248,10 +315,36 @@ std::vector<ExpectedTensor> expected_tensors(const Architecture& a, const Hyper&
   return list;
 }
 
+std::vector<ExpectedTensor> mtp_tensors(const Architecture& a, const Hyper& h) {
+  List list;
+  for (std::int64_t i = 0; i < h.mtp_layers; ++i) {
+    const int l = static_cast<int>(h.layers + i);
+    a.block(a, h, l, list);
+    add(list, l, "nextn.eh_proj.weight", Role::Other, {2 * h.hidden, h.hidden});
+    add(list, l, "nextn.embed_tokens.weight", Role::Other, {h.hidden, h.vocab});
+    add(list, l, "nextn.shared_head_head.weight", Role::Other, {h.hidden, h.vocab});
+    for (const char* norm : {"nextn.enorm", "nextn.hnorm", "nextn.shared_head_norm"}) {
+      add(list, l, fmt::format("{}.weight", norm), Role::Other, {h.hidden});
+    }
+  }
+  return list;
+}
+
+void set_facts(const Architecture& a, Hyper& h) {
+  h.rope = a.rope;
+  if (a.qk_norms == Need::Always) h.qk_norm = a.qk_norm;
+  h.activation = a.activation;
+  h.router = h.experts > 0 ? a.router : RouterKind::None;
+  h.window_period = a.window_period;
+  if (h.rope_base_sliding == 0) h.rope_base_sliding = a.rope_base_sliding;
+  if (a.derive != nullptr) a.derive(h);
+}
+
 void check_hyper(const Architecture& a, const Hyper& h, const std::string& where,
                  std::vector<Diagnostic>& problems) {
   Checker check(where, problems);
   check.range("block_count", h.layers, 1, kMaxLayers);
+  check.range("nextn_predict_layers", h.mtp_layers, 0, kMaxLayers);
   check.range("embedding_length", h.hidden, 1, kMaxWidth);
   check.range("vocabulary size", h.vocab, 1, kMaxVocab);
   check.range("context_length", h.context_train, 1, kMaxContext);
@@ -260,15 +353,13 @@ void check_hyper(const Architecture& a, const Hyper& h, const std::string& where
   check.range("attention.key_length", h.head_dim_k, 1, kMaxHeadDim);
   check.range("attention.value_length", h.head_dim_v, 1, kMaxHeadDim);
   check.range("feed_forward_length", h.ffn, 0, kMaxWidth);
-  check.range("attention.sliding_window", h.window, 0, kMaxContext);
+  check_window(a, h, check);
   check.require(h.kv_heads < 1 || h.heads % h.kv_heads == 0,
                 fmt::format("attention.head_count {} is not divisible by head_count_kv {}", h.heads,
                             h.kv_heads));
   check.require(
       std::isfinite(h.rms_eps) && h.rms_eps >= 0 && h.rms_eps < 1,
       fmt::format("attention.layer_norm_rms_epsilon is {}, it must be 0 to 1", h.rms_eps));
-  check.require(!a.alternating_window || h.window > 0,
-                "attention.sliding_window is missing; this architecture cannot run without it");
   const bool has_experts = h.experts > 0;
   check.require(!has_experts || a.experts != Need::Never,
                 fmt::format("{} models have no experts, this one has {}", a.name, h.experts));

@@ -25,15 +25,23 @@ struct Architecture {
   std::string_view name;
   RopeKind rope = RopeKind::Halves;
   QkNorm qk_norm = QkNorm::None;
+  Need qk_norms = Need::Always;  // Optional: a model of this architecture may do without
   Activation activation = Activation::Silu;
   RouterKind router = RouterKind::None;  // None: no experts
   Need experts = Need::Never;
-  Need attention_bias = Need::Optional;  // q, k, v and output alike
+  Need attention_bias = Need::Optional;  // q, k and v
+  Need output_bias = Need::Optional;     // of attention
   Need expert_bias = Need::Never;        // router and expert matrices
   Need sinks = Need::Never;
   std::string_view ffn_norm = "ffn_norm";
-  bool alternating_window = false;
-  bool from_files = true;  // false: a shape to count with, not yet to run
+  bool post_norms = false;           // of what attention and feed-forward give
+  bool shared_expert = false;        // beside the routed ones, of a multiple of their width
+  bool expert_ffn_is_ffn = false;    // feed_forward_length is the width of one expert, not of all
+  bool router_norm = true;           // unless the file says otherwise
+  std::int64_t window_period = 0;    // Hyper::window_period; > 0: files must have a window
+  double rope_base_sliding = 0;      // unless the file says otherwise; 0: as the full layers
+  void (*derive)(Hyper&) = nullptr;  // constants that follow from the shape
+  bool from_files = true;            // false: a shape to count with, not yet to run
   void (*block)(const Architecture&, const Hyper&, int layer,
                 std::vector<ExpectedTensor>&) = nullptr;
 };
@@ -43,14 +51,21 @@ const Architecture* find_architecture(std::string_view name);  // nullptr when u
 
 std::vector<ExpectedTensor> expected_tensors(const Architecture& architecture, const Hyper& hyper);
 
+// Tensors of the blocks of multi-token prediction (Hyper::mtp_layers), which steps do not read:
+// blocks as the others, with a table, a head and a projection of their own (layout of GLM-4.5).
+std::vector<ExpectedTensor> mtp_tensors(const Architecture& architecture, const Hyper& hyper);
+
+// Sets what the architecture and not the file or shape decides.
+void set_facts(const Architecture& architecture, Hyper& hyper);
+
 // Appends a diagnostic for every hyper-parameter outside its range or inconsistent with another.
 // expected_tensors() may be called when it found nothing.
 void check_hyper(const Architecture& architecture, const Hyper& hyper, const std::string& where,
                  std::vector<Diagnostic>& problems);
 
 // Hyper-parameters from the metadata of a file. Collects problems instead of throwing; the result
-// is only meaningful when none were added. The head is tied and the vocabulary counted by the
-// caller.
+// is only meaningful when none were added. The head is tied, the vocabulary counted and optional
+// norms left out by the caller.
 Hyper read_hyper(const Architecture& architecture, const GgufFile& file,
                  std::vector<Diagnostic>& problems);
 

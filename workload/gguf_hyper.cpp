@@ -122,6 +122,21 @@ void read_rope(Keys& keys, Hyper& h) {
   }
 }
 
+// Layers that slide and layers that see all take turns; only whole periods are known.
+void read_window(const Architecture& a, Keys& keys, Hyper& h) {
+  if (a.window_period == 0) return;
+  h.window = keys.integer("attention.sliding_window", {});
+  h.window_period = keys.integer("attention.sliding_window_pattern", a.window_period);
+  if (a.rope_base_sliding == 0) return;
+  h.rope_base_sliding = keys.real("rope.freq_base_swa", a.rope_base_sliding);
+}
+
+void refuse_softcaps(Keys& keys) {
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    if (keys.real(key, 0.0) != 0.0) keys.problem(key, "soft-capped logits are not supported");
+  }
+}
+
 std::int64_t gating_code(RouterKind kind) {
   switch (kind) {
     case RouterKind::SoftmaxAll:
@@ -136,22 +151,30 @@ std::int64_t gating_code(RouterKind kind) {
   return 0;
 }
 
+// Shared experts are stored as one, as wide as all of them.
+void read_shared_expert(const Architecture& a, Keys& keys, Hyper& h) {
+  const std::int64_t count = keys.integer("expert_shared_count", 0);
+  if (count == 0) return;
+  if (!a.shared_expert) {
+    keys.problem("expert_shared_count", "shared experts are not supported for this architecture");
+    return;
+  }
+  h.shared_ffn = keys.integer("expert_shared_feed_forward_length", count * h.expert_ffn);
+}
+
 void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
   h.experts =
       keys.integer("expert_count", a.experts == Need::Always ? std::optional<std::int64_t>{} : 0);
   if (h.experts == 0) return;
   h.experts_used = keys.integer("expert_used_count", {});
-  // Without a width of its own: Mixtral keeps an expert's width in feed_forward_length, the others
-  // the width of all experts of a token together.
-  const bool whole = a.experts == Need::Optional || h.experts_used == 0;
+  // Without a width of its own: Mixtral and OLMoE keep an expert's width in feed_forward_length,
+  // the others the width of all experts of a token together.
+  const bool whole = a.expert_ffn_is_ffn || h.experts_used == 0;
   h.expert_ffn = keys.integer("expert_feed_forward_length", whole ? h.ffn : h.ffn / h.experts_used);
   h.dense_layers = keys.integer("leading_dense_block_count", 0);
-  if (keys.integer("expert_shared_count", 0) != 0) {
-    keys.problem("expert_shared_count", "shared experts are not supported for this architecture");
-  }
+  read_shared_expert(a, keys, h);
   if (h.dense_layers == 0) h.ffn = 0;
-  h.router = a.router;
-  h.router_norm = keys.flag("expert_weights_norm", true);
+  h.router_norm = keys.flag("expert_weights_norm", a.router_norm);
   h.router_scale = keys.real("expert_weights_scale", 1.0);
   if (h.router_scale == 0.0) h.router_scale = 1.0;  // 0 stands for "no scaling" in files
   const std::int64_t gating = keys.integer("expert_gating_func", 0);
@@ -168,12 +191,10 @@ void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
 Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
   Keys keys(a, file, problems);
   Hyper h;
-  h.rope = a.rope;
-  h.qk_norm = a.qk_norm;
-  h.activation = a.activation;
   h.layers = keys.integer("block_count", {});
   // Blocks of multi-token prediction come last and are not part of a step.
-  h.layers -= std::min(h.layers, keys.integer("nextn_predict_layers", 0));
+  h.mtp_layers = std::min(h.layers, keys.integer("nextn_predict_layers", 0));
+  h.layers -= h.mtp_layers;
   h.hidden = keys.integer("embedding_length", {});
   h.context_train = keys.integer("context_length", {});
   h.ffn = keys.integer("feed_forward_length", a.experts == Need::Always
@@ -182,10 +203,10 @@ Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagno
   read_attention(keys, h);
   read_rope(keys, h);
   read_experts(a, keys, h);
-  if (a.alternating_window) {
-    h.window = keys.integer("attention.sliding_window", {});
-    h.window_alternates = true;
-  }
+  refuse_softcaps(keys);
+  h.qk_norm = a.qk_norm;  // the caller knows whether tensors for it are there
+  set_facts(a, h);
+  read_window(a, keys, h);
   return h;
 }
 

@@ -182,7 +182,7 @@ class MixRules {
   }
 
   Format down(std::int64_t i) const {
-    const std::int64_t n = h_.layers;
+    const std::int64_t n = h_.layers + h_.mtp_layers;
     const bool first = i < n / 8;
     if (is({"Q2_K"})) return Q3_K;
     if (is({"Q2_K_S"}) && first) return Q4_K;
@@ -362,11 +362,7 @@ ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
 
   ModelSpec model;
   Hyper& h = model.hyper = shape.hyper;
-  h.rope = a.rope;  // facts of the architecture, whatever the shape says
-  h.qk_norm = a.qk_norm;
-  h.activation = a.activation;
-  h.window_alternates = a.alternating_window;
-  h.router = h.experts > 0 ? a.router : RouterKind::None;
+  set_facts(a, h);
   std::vector<Diagnostic> problems;
   check_hyper(a, h, shape.name, problems);
   if (!problems.empty()) throw Error(Error::Kind::Input, std::move(problems));
@@ -374,11 +370,17 @@ ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   for (ExpectedTensor& t : expected_tensors(a, h)) {
     if (t.required) model.tensors.push_back(std::move(t.spec));
   }
+  for (ExpectedTensor& t : mtp_tensors(a, h)) {
+    if (t.required) model.tensors.push_back(std::move(t.spec));
+  }
   if (published != nullptr) {
     apply_published(*published, model.tensors);
   } else {
     apply_mix(*mix, mix->name.starts_with("IQ") ? Importance::With : Importance::Without,
               shape.architecture, h, model.tensors);
+  }
+  for (TensorSpec& t : model.tensors) {
+    if (t.layer >= h.layers) t.role = Role::Other;
   }
   model.quantization = published != nullptr ? published->name : std::string(mix->name);
   model.name = shape.name + ":" + model.quantization;

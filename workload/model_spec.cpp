@@ -297,6 +297,9 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
   ModelSpec model;
   Hyper& h = model.hyper = read_hyper(architecture, first, problems);
   h.tied_head = !tensors.contains("output.weight");
+  if (architecture.qk_norms == Need::Optional && !tensors.contains("blk.0.attn_q_norm.weight")) {
+    h.qk_norm = QkNorm::None;
+  }
   const auto embedding = tensors.find("token_embd.weight");
   if (embedding == tensors.end()) {
     problems.push_back({first.file_name,

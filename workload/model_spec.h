@@ -21,6 +21,7 @@ namespace bandwall {
 enum class Role {
   TokenEmbedding, OutputNorm, OutputHead, RopeFactors,
   AttnNorm, AttnQ, AttnK, AttnV, AttnOut, AttnQNorm, AttnKNorm, AttnSinks,
+  AttnPostNorm, FfnPostNorm,  // of what a part gives, before it is added (gemma3)
   FfnNorm, Router, RouterBias, ExpertGate, ExpertUp, ExpertDown,
   DenseGate, DenseUp, DenseDown, SharedGate, SharedUp, SharedDown,
   LatentDown, LatentUp,  // into and out of the narrower space that the experts work in
@@ -32,7 +33,8 @@ std::string_view name(Role role);
 enum class RouterKind { None, SoftmaxAll, SoftmaxSelected, SigmoidBias };
 enum class RopeKind { Neighbours, Halves };       // (0,1),(2,3).. or (i, i + rot/2)
 enum class QkNorm { None, PerHead, WholeWidth };
-enum class Activation { Silu, ClampedSwiglu };    // ClampedSwiglu: gpt-oss, limit 7, alpha 1.702
+// Of the gate, times up. ClampedSwiglu: gpt-oss, limit 7, alpha 1.702; Gelu: the tanh form.
+enum class Activation { Silu, ClampedSwiglu, Gelu };
 
 // Shape and constants of a decoder-only transformer. Sizes are values, not bytes.
 struct Hyper {
@@ -40,7 +42,9 @@ struct Hyper {
   std::int64_t heads = 0, kv_heads = 0, head_dim_k = 0, head_dim_v = 0;
   std::int64_t ffn = 0;                           // dense feed-forward width, 0 = none
   std::int64_t experts = 0, experts_used = 0, expert_ffn = 0, shared_ffn = 0, dense_layers = 0;
+  std::int64_t mtp_layers = 0;                    // blocks of multi-token prediction that follow
   std::int64_t window = 0;                        // sliding window in positions, 0 = none
+  std::int64_t window_period = 0;                 // the last of so many layers is full; 0 = none is
   bool tied_head = false;
   double rms_eps = 1e-5;
 
@@ -51,13 +55,15 @@ struct Hyper {
   bool yarn = false;
   double yarn_factor = 1.0, yarn_beta_fast = 32.0, yarn_beta_slow = 1.0, yarn_attn_factor = 1.0;
   std::int64_t yarn_original_context = 0;
+  double rope_base_sliding = 0;  // of layers that slide, without linear scaling; 0: as the others
 
   RouterKind router = RouterKind::None;
   bool router_norm = true;                        // weights of the chosen sum to 1
   double router_scale = 1.0;
   QkNorm qk_norm = QkNorm::None;
   Activation activation = Activation::Silu;
-  bool window_alternates = false;                 // even layers slide (gpt-oss)
+  double embedding_scale = 1.0;                   // factor of the embedded tokens
+  double attention_scale = 0.0;                   // factor of q k; 0: 1 / sqrt(head_dim_k)
 
   // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
   // holds that one mixer. Empty: every block attends and then feeds forward.
@@ -66,7 +72,9 @@ struct Hyper {
   std::int64_t expert_latent = 0;                 // width the experts see, 0 = hidden
 
   // True when layer `l` sees only the last `window` positions (its own included).
-  bool slides(std::int64_t l) const { return window > 0 && (!window_alternates || l % 2 == 0); }
+  bool slides(std::int64_t l) const {
+    return window > 0 && (window_period == 0 || l % window_period != window_period - 1);
+  }
   std::int64_t q_width() const { return heads * head_dim_k; }
   std::int64_t k_width() const { return kv_heads * head_dim_k; }
   std::int64_t v_width() const { return kv_heads * head_dim_v; }

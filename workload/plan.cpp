@@ -3,7 +3,8 @@
 //   (they are folded into the frequencies when the model is loaded).
 // Activations: float32 rows that the op reads and writes, in its order:
 //   norms: in, out; qkv: in, q k v; rope_kv: q k v in, q out (k and v go to the cache);
-//   attention: q, out; attn_out: in, residual in and out; router: in, scores;
+//   attention: q, out; attn_out: in, residual in and out; router: in, scores; a norm of what
+//   attention or feed-forward gives is part of attn_out or of the feed-forward op;
 //   feed-forward: in, each inner row (gate, up, their product) once, residual in and out; experts
 //   also the rows that the experts give before they are added up.
 // Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
@@ -169,6 +170,14 @@ class Builder {
     Op& o = begin(OpKind::AttnOut, l);
     read(o, Role::AttnOut, n_);
     floats(o, n_ * (out + 2 * width(h_.hidden)));
+    post_norm(o, Role::AttnPostNorm);
+  }
+
+  void post_norm(Op& op, Role role) const {
+    if (!tensors_.has(op.key.layer, role)) return;
+    read(op, role, n_);
+    floats(op, 2 * n_ * width(h_.hidden));
+    op.flops += Flops(4 * n_ * width(h_.hidden));
   }
 
   // Mamba-2: the state is read and written once per sequence and step.
@@ -213,6 +222,7 @@ class Builder {
     const double inner = tensors_.has(l, gate) ? 3.0 : 2.0;
     const double ffn = width(kind == OpKind::DenseFfn ? h_.ffn : h_.shared_ffn);
     floats(op, n_ * (3 * width(h_.hidden) + inner * ffn));
+    if (kind == OpKind::DenseFfn) post_norm(op, Role::FfnPostNorm);
   }
 
   void head() {

@@ -17,6 +17,8 @@ std::string_view name(Role role) {
     case Role::AttnQNorm: return "attn_q_norm";
     case Role::AttnKNorm: return "attn_k_norm";
     case Role::AttnSinks: return "attn_sinks";
+    case Role::AttnPostNorm: return "attn_post_norm";
+    case Role::FfnPostNorm: return "ffn_post_norm";
     case Role::FfnNorm: return "ffn_norm";
     case Role::Router: return "router";
     case Role::RouterBias: return "router_bias";

@@ -17,6 +17,7 @@
   void rms_norm(const float* x, const float* weight, float eps, std::int64_t n, float* y);       \
   void silu_mul(const float* gate, const float* up, std::int64_t n, float* y);                   \
   void clamped_swiglu(const float* gate, const float* up, std::int64_t n, float* y);             \
+  void gelu_mul(const float* gate, const float* up, std::int64_t n, float* y);                   \
   void add(float* y, const float* x, std::int64_t n);                                            \
   void add_scaled(float* y, const float* x, float a, std::int64_t n);                            \
   void f32_to_f16(const float* x, std::int64_t n, std::uint16_t* y);

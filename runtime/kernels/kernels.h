@@ -83,6 +83,7 @@ struct KernelTable {
   // y[i] = silu(gate[i]) * up[i]; the clamped form of gpt-oss: see reference.cpp.
   void (*silu_mul)(const float* gate, const float* up, std::int64_t n, float* y);
   void (*clamped_swiglu)(const float* gate, const float* up, std::int64_t n, float* y);
+  void (*gelu_mul)(const float* gate, const float* up, std::int64_t n, float* y);
   void (*add)(float* y, const float* x, std::int64_t n);                  // y += x
   void (*add_scaled)(float* y, const float* x, float a, std::int64_t n);  // y += a * x
   void (*f32_to_f16)(const float* x, std::int64_t n, std::uint16_t* y);

@@ -39,9 +39,8 @@ bool has_f16c() {  // clang 14 has no name for it; the system's part is that of 
 }
 
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         has_f16c() && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 }
 
 bool has_avx512() {
@@ -56,9 +55,9 @@ bool has_avx512() {
 
 const KernelTable& reference_kernels() {
   static const KernelTable table = {
-      "reference",           checked_reference,    reference::quantize_rows,  reference::attention,
-      reference::rms_norm,   reference::silu_mul,  reference::clamped_swiglu, reference::add,
-      reference::add_scaled, reference::f32_to_f16};
+      "reference",         checked_reference,     reference::quantize_rows,  reference::attention,
+      reference::rms_norm, reference::silu_mul,   reference::clamped_swiglu, reference::gelu_mul,
+      reference::add,      reference::add_scaled, reference::f32_to_f16};
   return table;
 }
 
@@ -70,6 +69,7 @@ const KernelTable& portable_kernels() {
                                     portable::rms_norm,
                                     portable::silu_mul,
                                     portable::clamped_swiglu,
+                                    portable::gelu_mul,
                                     portable::add,
                                     portable::add_scaled,
                                     portable::f32_to_f16};
@@ -85,6 +85,7 @@ const KernelTable* avx2_kernels() {
                                     avx2::rms_norm,
                                     avx2::silu_mul,
                                     avx2::clamped_swiglu,
+                                    avx2::gelu_mul,
                                     avx2::add,
                                     avx2::add_scaled,
                                     avx2::f32_to_f16};
@@ -103,6 +104,7 @@ const KernelTable* avx512_kernels() {
                                     avx512::rms_norm,
                                     avx512::silu_mul,
                                     avx512::clamped_swiglu,
+                                    avx512::gelu_mul,
                                     avx512::add,
                                     avx512::add_scaled,
                                     avx512::f32_to_f16};

@@ -87,6 +87,15 @@ struct ClampedSwiglu {  // see vector_reference.cpp
   }
 };
 
+// (1 + tanh(a)) / 2 = sigmoid(2 a): GELU is x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)).
+template <class L>
+struct GeluMul {
+  typename L::Vec apply(typename L::Vec gate, typename L::Vec up) const {
+    const auto cubed = L::fma(L::mul(gate, gate), L::set(0.0713548162726f), L::set(1.5957691216f));
+    return L::mul(L::mul(gate, sigmoid_lanes<L>(L::mul(gate, cubed))), up);
+  }
+};
+
 template <class L>
 struct Add {
   typename L::Vec apply(typename L::Vec y, typename L::Vec x) const { return L::add(y, x); }

@@ -16,6 +16,10 @@ void clamped_swiglu(const float* gate, const float* up, std::int64_t n, float* y
   combine_lanes<Lanes>(gate, up, n, y, ClampedSwiglu<Lanes>{});
 }
 
+void gelu_mul(const float* gate, const float* up, std::int64_t n, float* y) {
+  combine_lanes<Lanes>(gate, up, n, y, GeluMul<Lanes>{});
+}
+
 void add(float* y, const float* x, std::int64_t n) {
   combine_lanes<Lanes>(y, x, n, y, Add<Lanes>{});
 }

@@ -1,6 +1,7 @@
 // The slow truth of the vector kernels: double precision inside, one rounding at the end.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "runtime/kernels/detail.h"
 
@@ -32,6 +33,16 @@ void clamped_swiglu(const float* gate, const float* up, std::int64_t n, float* y
     const double g = std::min(static_cast<double>(gate[i]), kLimit);
     const double u = std::clamp(static_cast<double>(up[i]), -kLimit, kLimit);
     y[i] = static_cast<float>(g / (1.0 + std::exp(-kAlpha * g)) * (u + 1.0));
+  }
+}
+
+// The tanh form of GELU (Hendrycks and Gimpel 2016).
+void gelu_mul(const float* gate, const float* up, std::int64_t n, float* y) {
+  const double root = std::sqrt(2.0 / std::numbers::pi);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double g = gate[i];
+    const double inner = root * (g + 0.044715 * g * g * g);
+    y[i] = static_cast<float>(0.5 * g * (1.0 + std::tanh(inner)) * up[i]);
   }
 }
 

@@ -3,6 +3,7 @@
 // loader lines of the named files, checkpoint headers of the named repositories.
 #include <gtest/gtest.h>
 
+#include "configs/library.h"
 #include "tests/support/shapes.h"
 #include "workload/mix.h"
 
@@ -31,12 +32,25 @@ TEST(MixAnchors, ParameterCountsAreExact) {
   EXPECT_EQ(parameters(qwen3_8b()), 8'190'735'360);
   EXPECT_EQ(parameters(nemotron_super()), 120'668'707'840);
   EXPECT_EQ(parameters(nemotron_nano()), 31'577'940'288);
+  EXPECT_EQ(parameters(load_model_shape("qwen2.5-coder-7b")), 7'615'616'512);
+  EXPECT_EQ(parameters(load_model_shape("gemma-3-27b")), 27'009'346'304);
+  EXPECT_EQ(parameters(load_model_shape("olmoe-1b-7b")), 6'919'161'856);
 }
 
 TEST(MixAnchors, StateOfHybrids) {
   EXPECT_NEAR(static_cast<double>(nemotron_super().hyper.state_values()) * 4 / kMiB, 164.69, 0.005);
   EXPECT_NEAR(static_cast<double>(nemotron_nano().hyper.state_values()) * 4 / kMiB, 47.62, 0.005);
   EXPECT_EQ(nemotron_super().hyper.state_values() * 2, 86'343'680);
+}
+
+// Sizes of files with the MTP block that the shape says they hold.
+TEST(MixAnchors, GlmAirSizes) {
+  const ModelShape air = load_model_shape("glm-4.5-air");
+  EXPECT_EQ(parameters(air), 106'852'251'264);
+  std::int64_t stored = 0;
+  for (const TensorSpec& t : model_from_shape(air, "F16").tensors) stored += t.values();
+  EXPECT_EQ(stored, 110'468'824'832);
+  EXPECT_NEAR(gib(air, "Q4_K_S"), 62.27, 0.006);
 }
 
 struct BitsPerWeight {

@@ -170,7 +170,8 @@ inline Hyper tiny_hyper(const Architecture& a) {
     h.experts_used = 2;
     h.expert_ffn = 32;
   }
-  if (a.alternating_window) h.window = 32;
+  if (a.shared_expert) h.shared_ffn = 48;
+  if (a.window_period > 0) h.window = 32;
   return h;
 }
 
@@ -198,6 +199,10 @@ inline GgufWriter tiny_model(const std::string& architecture, const Hyper& h) {
     number("expert_count", h.experts);
     number("expert_used_count", h.experts_used);
     number("expert_feed_forward_length", h.expert_ffn);
+  }
+  if (h.shared_ffn > 0) {
+    number("expert_shared_count", 1);
+    number("expert_shared_feed_forward_length", h.shared_ffn);
   }
   if (h.window > 0) number("attention.sliding_window", h.window);
   for (const ExpectedTensor& t : expected_tensors(architecture_row(architecture), h)) {

@@ -49,7 +49,7 @@ inline ModelSpec hand_model(const HandShape& s, Format format = Format::Q8_0) {
   h.experts_used = s.experts_used;
   h.expert_ffn = s.expert_ffn;
   h.window = s.window;
-  h.window_alternates = s.alternates;
+  h.window_period = s.alternates ? 2 : 0;
   h.router = s.experts > 0 ? RouterKind::SoftmaxAll : RouterKind::None;
   add_tensor(m, "token_embd.weight", Role::TokenEmbedding, -1, format, s.hidden, s.vocab);
   for (int l = 0; l < s.layers; ++l) {

@@ -45,7 +45,7 @@ TEST(ModelSpec, ReadsEveryArchitecture) {
     EXPECT_GE(m.file_bytes, m.weight_bytes());
     for (const TensorSpec& t : m.tensors) EXPECT_NE(t.role, Role::Other) << t.name;
   }
-  EXPECT_EQ(known_architectures().size(), 5u);
+  EXPECT_EQ(known_architectures().size(), 9u);
 }
 
 TEST(ModelSpec, NamesAndShapesOfOneMiniMaxLayer) {

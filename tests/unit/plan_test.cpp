@@ -111,7 +111,7 @@ TEST(Plan, ExpectedRoutingIsTopKForOneTokenAndApproachesAll) {
 TEST(Plan, WindowLayersSeeTheLastPositionsOnly) {
   Hyper h;
   h.window = 4;
-  h.window_alternates = true;
+  h.window_period = 2;
   // Counted by hand: position i sees min(4, i + 1) cells.
   for (std::int64_t past = 0; past < 12; ++past) {
     for (std::int64_t n = 1; n < 9; ++n) {

@@ -59,6 +59,9 @@ TEST(VectorKernels, GatedActivationsMatchTheReference) {
           compare_binary(*table, table->clamped_swiglu, truth.clamped_swiglu, n, range, 2e-5,
                          "clamped_swiglu");
         }
+        if (range <= 3.0f) {
+          compare_binary(*table, table->gelu_mul, truth.gelu_mul, n, range, 4e-6, "gelu_mul");
+        }
       }
     }
   }
@@ -75,6 +78,11 @@ TEST(VectorKernels, GatedActivationsAtExtremes) {
     reference_kernels().silu_mul(gate.data(), up.data(), n, truth.data());
     for (std::size_t i = 0; i < gate.size(); ++i) {
       EXPECT_NEAR(y[i], truth[i], 1e-6 * std::abs(truth[i]) + 1e-35) << table->isa << gate[i];
+    }
+    table->gelu_mul(gate.data(), up.data(), n, y.data());
+    reference_kernels().gelu_mul(gate.data(), up.data(), n, truth.data());
+    for (std::size_t i = 0; i < gate.size(); ++i) {
+      EXPECT_NEAR(y[i], truth[i], 1e-6 * std::abs(truth[i]) + 1e-12) << table->isa << gate[i];
     }
     table->clamped_swiglu(gate.data(), up.data(), n, y.data());
     EXPECT_NEAR(y[5], 7.0 / (1.0 + std::exp(-1.702 * 7.0)) * 2.0, 1e-5) << table->isa;
