@@ -1,129 +1,105 @@
-// Products of weights and activations, one thread.
-//   read        a plain sum over as many bytes as decode streams: the speed to compare with
-//   decode/..   one row of x, weights from memory (128 MiB, far beyond the caches)
-//   prefill/..  n rows of x, 768 rows of W from cache
-// Run with random interleaving (bench/run does), so that probe and kernel see the same minutes.
-#include <benchmark/benchmark.h>
-
-#include <cstring>
+// Products of weights and activations.
+//   decode/ISA/FORMAT/SIZE       one row of x, weights from SIZE
+//   prefill/ISA/FORMAT/N/SIZE    N rows of x
 #include <memory>
 #include <random>
-#include <string>
-#include <vector>
 
-#include "runtime/kernels/kernels.h"
+#include "bench/bench.h"
 
-namespace bandwall {
+namespace bandwall::bench {
 namespace {
 
 constexpr std::int64_t kColumns = 2048;
-constexpr std::int64_t kStreamBytes = 128 << 20;
+constexpr std::int64_t kPrefillWeights = 1 << 20;  // of one product, at most
 
-// Random quants; scales near one hundredth, as real ones: special values would cost extra time.
-const std::vector<std::byte>& weights(Format format) {
-  static Format current = Format::F64;
-  static std::vector<std::byte> bytes;
-  if (current == format) return bytes;
-  current = format;
-  bytes.resize(static_cast<std::size_t>(kStreamBytes));
-  std::uint64_t state = 1;
-  for (std::size_t i = 0; i < bytes.size(); i += 8) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    // Bytes of 32 to 63: halves from 0.008 to 1.9, exponents that leave products normal.
-    const std::uint64_t v = ((state >> 7) & 0x1f1f1f1f1f1f1f1fu) | 0x2020202020202020u;
-    std::memcpy(&bytes[i], &v, 8);
-  }
-  return bytes;
-}
-
-struct Input {
+struct Activations {
   std::vector<float> x, scale, y;
   std::vector<std::int16_t> sums;
   std::vector<std::int8_t> storage;
   MatmulArgs args;
 };
 
-std::unique_ptr<Input> make_input(const KernelTable& table, Format format, std::int64_t n,
-                                  std::int64_t rows) {
-  auto in = std::make_unique<Input>();
+std::unique_ptr<Activations> activations(const KernelTable& table, Format format, std::int64_t n,
+                                         std::int64_t rows) {
+  auto in = std::make_unique<Activations>();
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
   in->x.resize(static_cast<std::size_t>(n * kColumns));
   for (float& v : in->x) v = normal(random);
-  in->scale.resize(in->x.size() / 32);
-  in->sums.resize(in->x.size() / 16);
-  in->storage.resize(in->x.size() + 64);
   in->y.resize(static_cast<std::size_t>(n * rows));
-  auto* q8 = reinterpret_cast<std::int8_t*>(
-      (reinterpret_cast<std::uintptr_t>(in->storage.data()) + 63) / 64 * 64);
-  table.quantize_rows(in->x.data(), n, kColumns, q8, in->scale.data(), in->sums.data());
   MatmulArgs& a = in->args;
   a.format = format;
-  a.w = weights(format).data();
   a.row_bytes = row_bytes(format, kColumns);
   a.cols = kColumns;
   a.row_end = rows;
-  a.x = {n, kColumns, in->x.data(), q8, in->scale.data(), in->sums.data()};
+  a.x.n = n;
+  a.x.cols = kColumns;
+  a.x.f32 = in->x.data();
   a.n_used = n;
   a.y = in->y.data();
   a.y_stride = rows;
+  if (!wants_q8(table, format, kColumns)) return in;
+  in->scale.resize(in->x.size() / 32);
+  in->sums.resize(in->x.size() / 16);
+  in->storage.resize(in->x.size() + 64);
+  auto* q8 = reinterpret_cast<std::int8_t*>(
+      (reinterpret_cast<std::uintptr_t>(in->storage.data()) + 63) / 64 * 64);
+  table.quantize_rows(in->x.data(), n, kColumns, q8, in->scale.data(), in->sums.data());
+  a.x.q8 = q8;
+  a.x.scale = in->scale.data();
+  a.x.sums16 = in->sums.data();
   return in;
 }
 
-void decode(benchmark::State& state, const KernelTable* table, Format format) {
-  const std::int64_t bytes = row_bytes(format, kColumns);
-  const auto in = make_input(*table, format, 1, kStreamBytes / bytes);
-  for (auto _ : state) {
-    table->matmul(in->args);
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(state.iterations() * (kStreamBytes / bytes * bytes));
+std::int64_t rows_of(Format format, std::int64_t bytes) {
+  return std::max<std::int64_t>(1, bytes / row_bytes(format, kColumns));
 }
 
-void prefill(benchmark::State& state, const KernelTable* table, Format format) {
-  const std::int64_t n = state.range(0), rows = 768;
-  const auto in = make_input(*table, format, n, rows);
+void multiply_all(benchmark::State& state, const KernelTable& table, MatmulArgs a,
+                  std::int64_t region) {
+  const std::byte* data = input();
+  Walk walk(region, a.row_end * a.row_bytes);
   for (auto _ : state) {
-    table->matmul(in->args);
+    a.w = data + walk.next();
+    table.matmul(a);
     benchmark::ClobberMemory();
   }
-  const double work = 2.0 * static_cast<double>(n * rows * kColumns);
-  state.counters["op/s"] = benchmark::Counter(work * static_cast<double>(state.iterations()),
-                                              benchmark::Counter::kIsRate);
 }
 
-void read(benchmark::State& state) {
-  const std::vector<std::byte>& bytes = weights(Format::Q8_0);
-  for (auto _ : state) {
-    std::uint64_t sums[8] = {};
-    for (std::size_t i = 0; i < bytes.size(); i += 64) {
-      std::uint64_t v[8];
-      std::memcpy(v, &bytes[i], 64);
-      for (int j = 0; j < 8; ++j) sums[j] += v[j];
-    }
-    benchmark::DoNotOptimize(sums);
-  }
-  state.SetBytesProcessed(state.iterations() * kStreamBytes);
+void decode(benchmark::State& state, const KernelTable* table, Format format, const Size& size) {
+  const std::int64_t rows = rows_of(format, std::min(size.bytes, Walk::kLongest));
+  const auto in = activations(*table, format, 1, rows);
+  multiply_all(state, *table, in->args, size.bytes);
+  report_bytes(state, static_cast<double>(rows * in->args.row_bytes), size.name);
+}
+
+void prefill(benchmark::State& state, const KernelTable* table, Format format, std::int64_t n,
+             const Size& size) {
+  const std::int64_t rows = rows_of(format, std::min(size.bytes, kPrefillWeights));
+  const auto in = activations(*table, format, n, rows);
+  multiply_all(state, *table, in->args, size.bytes);
+  const bool integers = in->args.x.q8 != nullptr;
+  report_operations(state, 2.0 * static_cast<double>(n * rows * kColumns),
+                    integers ? "int8" : "float", *table);
 }
 
 const int registered = [] {
-  benchmark::AddCustomContext("bandwall_flags", BANDWALL_BENCH_FLAGS);
-  benchmark::AddCustomContext("bandwall_best_isa", std::string(best_kernels().isa));
-  benchmark::RegisterBenchmark("read", read)->UseRealTime();
-  const Format formats[] = {Format::Q8_0, Format::Q4_0, Format::MXFP4, Format::Q4_K,
-                            Format::Q5_K, Format::Q6_K, Format::Q3_K,  Format::Q2_K};
-  for (const KernelTable* table : usable_kernels()) {
-    if (table->isa == "reference") continue;
-    for (const Format format : formats) {
-      const std::string tail = "/" + std::string(table->isa) + "/" + std::string(name(format));
-      benchmark::RegisterBenchmark(("decode" + tail).c_str(), decode, table, format)
-          ->UseRealTime();
-      benchmark::RegisterBenchmark(("prefill" + tail).c_str(), prefill, table, format)
-          ->Arg(16)->Arg(64)->Arg(512)->UseRealTime();
+  for (const KernelTable* table : tables()) {
+    for (const FormatInfo& f : all_formats()) {
+      if (!has_kernels(f.format)) continue;
+      const std::string tail = "/" + std::string(table->isa) + "/" + std::string(f.name) + "/";
+      for (const Size& size : sizes()) {
+        benchmark::RegisterBenchmark(("decode" + tail + size.name).c_str(), decode, table, f.format,
+                                     size);
+      }
+      for (const auto& [n, size] : {std::pair{4, "L2"}, {64, "L2"}, {512, "L2"}, {64, "memory"}}) {
+        benchmark::RegisterBenchmark(("prefill" + tail + std::to_string(n) + "/" + size).c_str(),
+                                     prefill, table, f.format, n, size_named(size));
+      }
     }
   }
   return 0;
 }();
 
 }  // namespace
-}  // namespace bandwall
+}  // namespace bandwall::bench

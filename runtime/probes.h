@@ -54,6 +54,10 @@ class Arena {
 // block that expands to anything else is drawn again, so no layout is written down here twice.
 void fill_random_blocks(Format format, std::byte* data, std::size_t size, std::uint64_t seed);
 
+// One pass of this thread over the region (a multiple of 512 bytes): the body of read_rate. The sum
+// of what it saw keeps the compiler from leaving it out.
+long long read_once(const std::byte* data, std::size_t size);
+
 // Bytes per second of all threads of the pool reading the region again and again.
 double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, double at_least);
 

@@ -83,6 +83,12 @@ BANDWALL_INLINE __m512i scale_lanes(int j) {
   return _mm512_add_epi32(by_4, _mm512_set1_epi32(4 * j));
 }
 
+// w[2 p] and w[2 p + 1] hold the two parts of the same groups: one sum, one scale.
+template <class U>
+constexpr bool pairs_share_sums() {
+  return U::kOrder == Order::Nibbles || U::kOrder == Order::Eights;
+}
+
 template <class U>
 BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, ActivationChunk& c) {
   load_x<U::kOrder>(p.q, c.x);
@@ -108,6 +114,10 @@ BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, A
   if constexpr (U::kLaneScales) {
     for (int h = 0; h < 2; ++h) {
       c.lane_scale[h] = _mm512_permutexvar_ps(scale_lanes<U>(2 * h), c.scale);
+    }
+  }
+  if constexpr (pairs_share_sums<U>()) {
+    for (int h = 0; h < 2; ++h) {
       c.start[h] = _mm512_add_epi32(c.start[2 * h], c.start[2 * h + 1]);
     }
   }
@@ -129,9 +139,11 @@ BANDWALL_INLINE __m512 dot_chunk(const U& u, const Byte* block, const Activation
   __m512 s, c;
   u.load(block, w, s, c);
   const __m512 scale = _mm512_mul_ps(s, x.scale);
-  for (int j = 0; j < 4; ++j) {
+  constexpr int step = pairs_share_sums<U>() ? 2 : 1;
+  for (int j = 0; j < 4; j += step) {
     const __m512 lanes = _mm512_permutexvar_ps(scale_lanes<U>(j), scale);
-    const __m512i dot = _mm512_dpbusd_epi32(x.start[j], w[j], x.x[j]);
+    __m512i dot = _mm512_dpbusd_epi32(x.start[j / step], w[j], x.x[j]);
+    if constexpr (step == 2) dot = _mm512_dpbusd_epi32(dot, w[j + 1], x.x[j + 1]);
     sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), lanes, sum);
   }
   if constexpr (!U::kMin) return sum;

@@ -103,24 +103,38 @@ struct Q5_1 : Plain {
   }
 };
 
+// Values of the low nibbles by a table of 16, whatever the high ones are; then of the high ones.
+BANDWALL_INLINE void table_values(__m128i table, __m512i v, __m512i& low, __m512i& high) {
+  const __m512i four_times = _mm512_broadcast_i32x4(table);
+  low = _mm512_permutexvar_epi8(v, four_times);
+  high = _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 4), four_times);
+}
+
 // The codebook of IQ4_NL and IQ4_XS, 128 too large.
-BANDWALL_INLINE __m512i iq4_values(__m512i nibbles) {
-  const __m512i table = _mm512_broadcast_i32x4(
+BANDWALL_INLINE void iq4_values(__m512i v, __m512i& low, __m512i& high) {
+  const __m128i table =
       _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, static_cast<char>(129), static_cast<char>(141),
                     static_cast<char>(153), static_cast<char>(166), static_cast<char>(181),
-                    static_cast<char>(197), static_cast<char>(217), static_cast<char>(241)));
-  return _mm512_shuffle_epi8(table, nibbles);
+                    static_cast<char>(197), static_cast<char>(217), static_cast<char>(241));
+  table_values(table, v, low, high);
 }
 
 struct Iq4Nl : Plain {
   static constexpr int kBytes = 144, kGroup = 32;
   static constexpr Order kOrder = Order::Nibbles;
+  static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 128; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
-    split_nibbles(four_quarters(b + 2, 18), w[0], w[1]);
-    split_nibbles(four_quarters(b + 74, 18), w[2], w[3]);
-    for (int j = 0; j < 4; ++j) w[j] = iq4_values(w[j]);
+    iq4_values(four_quarters(b + 2, 18), w[0], w[1]);
+    iq4_values(four_quarters(b + 74, 18), w[2], w[3]);
     s = _mm512_cvtph_ps(_mm512_castsi512_si256(block_words<18, 0, -1, -1>(b)));
+  }
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+    const __m512i words = _mm512_castsi256_si512(
+        _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
+    __m512i first;
+    iq4_values(four_blocks<18>(b, first), w[0], w[1]);
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(words, first)));
   }
 };
 
@@ -129,9 +143,8 @@ struct Iq4Xs : Plain {
   static constexpr Order kOrder = Order::Nibbles;
   BANDWALL_INLINE int offset(int) { return 128; }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
-    split_nibbles(keep(_mm512_loadu_si512(b + 8)), w[0], w[1]);
-    split_nibbles(keep(_mm512_loadu_si512(b + 72)), w[2], w[3]);
-    for (int j = 0; j < 4; ++j) w[j] = iq4_values(w[j]);
+    iq4_values(keep(_mm512_loadu_si512(b + 8)), w[0], w[1]);
+    iq4_values(keep(_mm512_loadu_si512(b + 72)), w[2], w[3]);
     std::uint32_t d_and_high, low;
     __builtin_memcpy(&d_and_high, b, 4);
     __builtin_memcpy(&low, b + 4, 4);
@@ -150,7 +163,7 @@ struct Iq4Xs : Plain {
 };
 
 struct Nvfp4 : Plain {
-  static constexpr int kBytes = 144, kGroup = 16, kRows = 2;
+  static constexpr int kBytes = 144, kGroup = 16;
   static constexpr Order kOrder = Order::Eights;
   static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 12; }
@@ -162,9 +175,9 @@ struct Nvfp4 : Plain {
     return _mm512_maskz_mul_ps(number, _mm512_cvtph_ps(half), _mm512_set1_ps(128.0f));
   }
   BANDWALL_INLINE void values(const Byte* b, __m512i* w) {
-    split_nibbles(two_halves(b + 4, b + 40), w[0], w[1]);
-    w[0] = Mxfp4{}.values(w[0]);
-    w[1] = Mxfp4{}.values(w[1]);
+    const __m128i table =  // E2M1 values times 2, plus 12
+        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+    table_values(table, two_halves(b + 4, b + 40), w[0], w[1]);
   }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     values(b, w);
