@@ -61,13 +61,14 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
       norm_heads(p, q, h.q_width(), h.head_dim_k, w.q_norm);
       norm_heads(p, k, h.k_width(), h.head_dim_k, w.k_norm);
       for (std::int64_t j = 0; j < h.heads; ++j) p.rope.rotate(angles, q + j * h.head_dim_k);
-      const std::int64_t cell = p.cache.place(layer, p.past + i);
+      const std::int64_t sequence = s.sequences[static_cast<std::size_t>(i)];
+      const std::int64_t cell = p.cache.place(layer, s.positions[static_cast<std::size_t>(i)]);
       for (std::int64_t j = 0; j < h.kv_heads; ++j) {
         p.rope.rotate(angles, k + j * h.head_dim_k);
         store_cell(p, k + j * h.head_dim_k, h.head_dim_k, p.cache.k_type(),
-                   p.cache.k(layer, j) + cell * p.cache.k_stride());
+                   p.cache.k(layer, j, sequence) + cell * p.cache.k_stride());
         store_cell(p, v + j * h.head_dim_v, h.head_dim_v, p.cache.v_type(),
-                   p.cache.v(layer, j) + cell * p.cache.v_stride());
+                   p.cache.v(layer, j, sequence) + cell * p.cache.v_stride());
       }
     }
   });
@@ -87,8 +88,9 @@ AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t hea
   AttentionArgs a;
   a.k_type = p.cache.k_type();
   a.v_type = p.cache.v_type();
-  a.k = p.cache.k(layer, head);
-  a.v = p.cache.v(layer, head);
+  const std::int64_t sequence = p.scratch.sequences[static_cast<std::size_t>(from)];
+  a.k = p.cache.k(layer, head, sequence);
+  a.v = p.cache.v(layer, head, sequence);
   a.k_stride = p.cache.k_stride();
   a.v_stride = p.cache.v_stride();
   a.ring = p.cache.ring(layer);
@@ -114,60 +116,94 @@ constexpr std::int64_t kSplitQueries = 4, kPartCells = 512, kMostParts = 64, kTi
 // Many queries: blocks of them, each over all its cells.
 constexpr std::int64_t kQueryBlock = 32;
 
-void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w, std::int64_t begin,
-                        std::int64_t part_cells, std::int64_t parts) {
+// How the rows [row, row + per_sequence) of one sequence divide their cells; the same whatever
+// other sequences are in the step.
+struct Parts {
+  std::int64_t row = 0, begin = 0, cells = 0, count = 0;
+};
+
+Parts parts_of(const Pass& p, std::int64_t row) {
+  const std::int64_t low = p.scratch.first[static_cast<std::size_t>(row)];
+  const std::int64_t high = p.scratch.last[static_cast<std::size_t>(row + p.per_sequence - 1)];
+  Parts parts{row, low / kTile * kTile, 0, 0};
+  const std::int64_t even = ((high - parts.begin) / kMostParts + kTile) / kTile * kTile;
+  parts.cells = std::max(kPartCells, even);
+  parts.count = (high - parts.begin + parts.cells - 1) / parts.cells;
+  return parts;
+}
+
+// Tasks are the parts of every head of every sequence.
+void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w,
+                        std::int64_t seen_cells) {
   const Hyper& h = p.hyper;
-  const std::int64_t group = h.heads / h.kv_heads, rows = p.n * group;
+  const std::int64_t group = h.heads / h.kv_heads, rows = p.per_sequence * group;
   const std::int64_t outs = rows * h.head_dim_v, states = rows * 2;
   Scratch& s = p.scratch;
-  s.parts.resize(h.kv_heads * parts * outs);
-  s.part_states.resize(h.kv_heads * parts * states);
-  const std::int64_t tasks = h.kv_heads * parts;
+  std::vector<Parts> all;
+  std::vector<std::int64_t> first_task = {0};
+  for (std::int64_t row = 0; row < p.n; row += p.per_sequence) {
+    all.push_back(parts_of(p, row));
+    first_task.push_back(first_task.back() + h.kv_heads * all.back().count);
+  }
+  const std::int64_t tasks = first_task.back();
+  s.parts.resize(tasks * outs);
+  s.part_states.resize(tasks * states);
   const std::int64_t cell_bytes = p.cache.k_stride() + p.cache.v_stride();
-  const bool small = (p.past + p.n - begin) * h.kv_heads * cell_bytes < kShareBytes;
+  const bool small = seen_cells * h.kv_heads * cell_bytes < kShareBytes;
   for_range(p, tasks, small ? tasks : 1, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t task = from; task < to; ++task) {
-      const std::int64_t part = task % parts;
-      AttentionArgs a = attention_args(p, layer, task / parts, w, 0, p.n);
-      a.part_begin = begin + part * part_cells;
-      a.part_end = a.part_begin + part_cells;
+      const auto after = std::upper_bound(first_task.begin(), first_task.end(), task);
+      const auto which = static_cast<std::size_t>(after - first_task.begin()) - 1;
+      const Parts& parts = all[which];
+      const std::int64_t inside = task - first_task[which];
+      AttentionArgs a =
+          attention_args(p, layer, inside / parts.count, w, parts.row, p.per_sequence);
+      a.part_begin = parts.begin + inside % parts.count * parts.cells;
+      a.part_end = a.part_begin + parts.cells;
       a.out = s.parts.get() + task * outs;
       a.out_stride = group * h.head_dim_v;
       a.partial = s.part_states.get() + task * states;
       p.kernels.attention(a);
     }
   });
-  std::vector<const float*> out_of(static_cast<std::size_t>(parts)), state_of(out_of.size());
-  for (std::int64_t head = 0; head < h.kv_heads; ++head) {
-    for (std::int64_t part = 0; part < parts; ++part) {
-      out_of[static_cast<std::size_t>(part)] = s.parts.get() + (head * parts + part) * outs;
-      state_of[static_cast<std::size_t>(part)] =
-          s.part_states.get() + (head * parts + part) * states;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const std::int64_t count = all[i].count;
+    std::vector<const float*> out_of(static_cast<std::size_t>(count)), state_of(out_of.size());
+    for (std::int64_t head = 0; head < h.kv_heads; ++head) {
+      for (std::int64_t part = 0; part < count; ++part) {
+        const std::int64_t task = first_task[i] + head * count + part;
+        out_of[static_cast<std::size_t>(part)] = s.parts.get() + task * outs;
+        state_of[static_cast<std::size_t>(part)] = s.part_states.get() + task * states;
+      }
+      const AttentionArgs a = attention_args(p, layer, head, w, all[i].row, p.per_sequence);
+      merge_attention_parts(out_of.data(), state_of.data(), static_cast<int>(count), p.per_sequence,
+                            group, h.head_dim_v, a.sinks, a.out, a.out_stride);
     }
-    const AttentionArgs a = attention_args(p, layer, head, w, 0, p.n);
-    merge_attention_parts(out_of.data(), state_of.data(), static_cast<int>(parts), p.n, group,
-                          h.head_dim_v, a.sinks, a.out, a.out_stride);
   }
+}
+
+// Cells that each row sees; the sum of them over rows, and of the distinct ones over sequences.
+VisibleCells find_cells(const Pass& p, std::int64_t layer) {
+  const Hyper& h = p.hyper;
+  Scratch& s = p.scratch;
+  VisibleCells seen;
+  for (std::int64_t i = 0; i < p.n; ++i) {
+    const auto row = static_cast<std::size_t>(i);
+    s.last[row] = s.positions[row] + 1;
+    s.first[row] = h.slides(layer) ? std::max<std::int64_t>(0, s.last[row] - h.window) : 0;
+    seen.pairs += s.last[row] - s.first[row];
+    // Positions follow each other: together the rows of a sequence see from the first on.
+    const bool begins = i % p.per_sequence == 0;
+    seen.distinct += s.last[row] - (begins ? s.first[row] : s.last[row - 1]);
+  }
+  return seen;
 }
 
 void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
   const Hyper& h = p.hyper;
-  Scratch& s = p.scratch;
-  std::int64_t pairs = 0;
-  for (std::int64_t i = 0; i < p.n; ++i) {
-    const std::int64_t end = p.past + i + 1;
-    s.first[static_cast<std::size_t>(i)] =
-        h.slides(layer) ? std::max<std::int64_t>(0, end - h.window) : 0;
-    s.last[static_cast<std::size_t>(i)] = end;
-    pairs += end - s.first[static_cast<std::size_t>(i)];
-  }
-  const std::int64_t low = s.first.front(), high = p.past + p.n;
-  if (p.n <= kSplitQueries) {
-    const std::int64_t begin = low / kTile * kTile;
-    const std::int64_t even = ((high - begin) / kMostParts + kTile) / kTile * kTile;
-    const std::int64_t part_cells = std::max(kPartCells, even);
-    attention_in_parts(p, layer, w, begin, part_cells,
-                       (high - begin + part_cells - 1) / part_cells);
+  const VisibleCells seen = find_cells(p, layer);
+  if (p.per_sequence <= kSplitQueries) {
+    attention_in_parts(p, layer, w, seen.distinct);
   } else {
     const std::int64_t blocks = (p.n + kQueryBlock - 1) / kQueryBlock;
     for_range(p, h.kv_heads * blocks, 1, [&](std::int64_t from, std::int64_t to) {
@@ -180,10 +216,10 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
     });
   }
   const std::int64_t out = h.heads * h.head_dim_v;
-  p.meter.kv_read((high - low) * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
+  p.meter.kv_read(seen.distinct * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
   p.meter.weights(w.sinks.size * 4);
   p.meter.floats(p.n * (h.q_width() + out));
-  p.meter.flops(2 * pairs * (h.q_width() + out));
+  p.meter.flops(2 * seen.pairs * (h.q_width() + out));
 }
 
 // residual += W x, in one go per piece of rows.

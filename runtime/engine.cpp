@@ -16,6 +16,7 @@ namespace {
 EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   const Hyper& h = model.spec().hyper;
   constexpr std::int64_t kMostContext = std::int64_t{1} << 31, kMostThreads = 4096;
+  constexpr std::int64_t kMostSequences = 4096;
   const auto bad = [](const char* field, std::int64_t value, std::int64_t most) {
     throw Error::input(field,
                        fmt::format("{} is outside 1..{}; give a number inside it", value, most));
@@ -24,6 +25,9 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   if (o.n_ubatch < 1 || o.n_ubatch > kMostContext) bad("ubatch", o.n_ubatch, kMostContext);
   if (o.threads < 0 || o.threads > kMostThreads) bad("threads", o.threads, kMostThreads);
   if (o.threads == 0) o.threads = default_threads();
+  if (o.sequences < 1 || o.sequences > kMostSequences) {
+    bad("sequences", o.sequences, kMostSequences);
+  }
   o.n_ubatch = std::min(o.n_ubatch, o.context);
   if (o.k == nullptr) o.k = kv_format_from_name("f16");
   if (o.v == nullptr) o.v = kv_format_from_name("f16");
@@ -36,13 +40,16 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   return o;
 }
 
+// Rows of activations in one step.
+std::int64_t most_rows(const EngineOptions& o) { return std::max(o.n_ubatch, o.sequences); }
+
 // Weights stay in the file and come and go with the page cache; cache and buffers must fit.
 const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
   const auto size_at = [&](std::int64_t context) {
-    return kv_cache_size(h, *o.k, *o.v, {context, std::min(o.n_ubatch, context)});
+    return kv_cache_size(h, *o.k, *o.v, {context, std::min(o.n_ubatch, context), o.sequences});
   };
   const double cache = size_at(o.context);
-  const double buffers = Scratch::size(h, o.n_ubatch);
+  const double buffers = Scratch::size(h, most_rows(o));
   const std::optional<Bytes> available = host_info().memory_available;
   const double limit = available ? available->value() : 1e15;
   if (cache + buffers <= limit) return o;
@@ -65,10 +72,11 @@ struct Engine::Impl {
         options(require_memory(m.spec().hyper, o)),
         weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
-        cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch}),
+        cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch, o.sequences}),
         rope(m.spec().hyper, weights.rope_factors.data),
         sliding(sliding_rope(m.spec().hyper), weights.rope_factors.data),
-        scratch(m.spec().hyper, o.n_ubatch) {
+        scratch(m.spec().hyper, most_rows(o)),
+        states(static_cast<std::size_t>(o.sequences)) {
     if (o.prefault == Prefault::Auto) mappings = m.mappings();
   }
 
@@ -81,8 +89,11 @@ struct Engine::Impl {
   Rope rope, sliding;  // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
-  std::int64_t position = 0;
-  std::int64_t written = 0;  // cells were written up to here since the last reset
+  struct SequenceState {
+    std::int64_t position = 0;
+    std::int64_t written = 0;  // cells were written up to here since the last reset
+  };
+  std::vector<SequenceState> states;
   std::vector<float> logits;
   const std::atomic<bool>* interrupt = nullptr;
   std::vector<std::span<const std::byte>> mappings;  // not yet in memory
@@ -91,9 +102,12 @@ struct Engine::Impl {
     if (interrupt != nullptr && interrupt->load(std::memory_order_relaxed)) throw Interrupted{};
   }
   void prefault();
-  void check_tokens(std::span<const std::int32_t> tokens) const;
-  void check_logits(const float* row, std::int64_t rows, std::int64_t first) const;
-  void step(std::span<const std::int32_t> tokens, std::int64_t rows, float* out, Meter* to);
+  SequenceState& state(std::int64_t sequence);
+  void check_room(std::int64_t count, std::int64_t sequence);
+  void check_token(std::int32_t token, std::size_t index) const;
+  void check_logits(const float* row, std::int64_t rows, std::int64_t n) const;
+  void place(std::int64_t row, std::int64_t sequence, std::int64_t position);
+  void step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to);
   void record_experts(std::int64_t layer, std::int64_t n, Meter& to) const;
 };
 
@@ -114,30 +128,52 @@ void Engine::Impl::prefault() {
   mappings.clear();
 }
 
-void Engine::Impl::check_tokens(std::span<const std::int32_t> tokens) const {
-  const auto count = static_cast<std::int64_t>(tokens.size());
+Engine::Impl::SequenceState& Engine::Impl::state(std::int64_t sequence) {
+  if (sequence < 0 || sequence >= options.sequences) {
+    throw Error::input("sequence", fmt::format("{} is outside 0..{}; ask for more sequences",
+                                               sequence, options.sequences - 1));
+  }
+  return states[static_cast<std::size_t>(sequence)];
+}
+
+void Engine::Impl::check_room(std::int64_t count, std::int64_t sequence) {
+  const std::int64_t position = state(sequence).position;
   if (count > options.context - position) {
     throw Error::input("context", fmt::format("{} tokens after {} do not fit into a context of {}; "
                                               "give a larger context (-c) or a shorter prompt",
                                               count, position, options.context));
   }
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || tokens[i] >= spec.hyper.vocab) {
-      throw Error::input("tokens", fmt::format("token {} is {}, the vocabulary has ids 0..{}", i,
-                                               tokens[i], spec.hyper.vocab - 1));
-    }
-  }
 }
 
-void Engine::Impl::check_logits(const float* row, std::int64_t rows, std::int64_t first) const {
+void Engine::Impl::check_token(std::int32_t token, std::size_t index) const {
+  if (token >= 0 && token < spec.hyper.vocab) return;
+  throw Error::input("tokens", fmt::format("token {} is {}, the vocabulary has ids 0..{}", index,
+                                           token, spec.hyper.vocab - 1));
+}
+
+// Logits of the last `rows` of n rows.
+void Engine::Impl::check_logits(const float* row, std::int64_t rows, std::int64_t n) const {
   const std::int64_t vocab = spec.hyper.vocab;
   for (std::int64_t i = 0; i < rows * vocab; ++i) {
     if (std::isfinite(row[i])) continue;
+    const auto at = static_cast<std::size_t>(n - rows + i / vocab);
     throw Error::running(
         spec.name, fmt::format("the logit of token {} at position {} is {}; the file is damaged "
                                "or needs more range than its format has",
-                               i % vocab, first + i / vocab, row[i]));
+                               i % vocab, scratch.positions[at], row[i]));
   }
+}
+
+// Says where a row of the next step belongs; rows of a sequence follow each other.
+void Engine::Impl::place(std::int64_t row, std::int64_t sequence, std::int64_t position) {
+  const Hyper& h = spec.hyper;
+  scratch.sequences[static_cast<std::size_t>(row)] = sequence;
+  scratch.positions[static_cast<std::size_t>(row)] = position;
+  SequenceState& s = state(sequence);
+  s.written = std::max(s.written, position + 1);
+  rope.angles(position, scratch.angles.get() + row * h.rope_dims);
+  if (h.rope_base_sliding <= 0) return;
+  sliding.angles(position, scratch.sliding_angles.get() + row * h.rope_dims);
 }
 
 void Engine::Impl::record_experts(std::int64_t layer, std::int64_t n, Meter& to) const {
@@ -147,21 +183,15 @@ void Engine::Impl::record_experts(std::int64_t layer, std::int64_t n, Meter& to)
   for (std::int64_t i = 0; i < n; ++i) positions.emplace_back(ids + i * used, ids + (i + 1) * used);
 }
 
-void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows, float* out,
-                        Meter* to) {
+// The rows of tokens lie where shape says: `tokens_per_sequence` each of `sequences`.
+void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to) {
   const Hyper& h = spec.hyper;
   const auto n = static_cast<std::int64_t>(tokens.size());
-  written = std::max(written, position + n);
-  meter.begin();
-  Pass p{h, weights, *options.table, pool, queue, cache, rope, scratch, meter, n, position};
+  Pass p{h,     weights, *options.table,           pool, queue, cache, rope, scratch,
+         meter, n,       shape.tokens_per_sequence};
   Routing routing;
   routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
   if (to != nullptr && to->record_experts) to->experts.resize(static_cast<std::size_t>(h.layers));
-  for (std::int64_t i = 0; i < n; ++i) {
-    rope.angles(position + i, scratch.angles.get() + i * h.rope_dims);
-    if (h.rope_base_sliding <= 0) continue;
-    sliding.angles(position + i, scratch.sliding_angles.get() + i * h.rope_dims);
-  }
   meter.mark();
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
@@ -176,16 +206,18 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
         static_cast<double>(scratch.choice.active.size());
     if (to != nullptr && to->record_experts) record_experts(l, n, *to);
   }
-  if (rows > 0) {
-    head(p, rows, out);
-    check_logits(out, rows, position + n - rows);
+  if (shape.output_rows > 0) {
+    head(p, shape.output_rows, out);
+    check_logits(out, shape.output_rows, n);
   }
   meter.end(n);
   if (to != nullptr) {
     to->ledger += meter.ledger();
-    to->steps.push_back({Step{1, n, position, rows}, std::move(routing), meter.ledger().wall});
+    to->steps.push_back({std::move(shape), std::move(routing), meter.ledger().wall});
   }
-  position += n;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    state(scratch.sequences[i]).position = scratch.positions[i] + 1;
+  }
 }
 
 Engine::Engine(const LoadedModel& model, EngineOptions options) {
@@ -195,43 +227,84 @@ Engine::Engine(const LoadedModel& model, EngineOptions options) {
 Engine::~Engine() = default;
 
 std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
-                                        Meter* meter) {
+                                        Meter* meter, std::int64_t sequence) {
   Impl& m = *impl_;
-  m.check_tokens(tokens);
-  m.prefault();
   const auto count = static_cast<std::int64_t>(tokens.size());
+  m.check_room(count, sequence);
+  for (std::size_t i = 0; i < tokens.size(); ++i) m.check_token(tokens[i], i);
+  m.prefault();
   const std::int64_t wanted = outputs == Outputs::All    ? count
                               : outputs == Outputs::Last ? std::min<std::int64_t>(1, count)
                                                          : 0;
   m.logits.resize(static_cast<std::size_t>(wanted * m.spec.hyper.vocab));
   float* out = m.logits.data();
   std::int64_t done = 0;
-  for (const Step& s : prefill_steps(count, m.position, m.options.n_ubatch, wanted)) {
+  const std::int64_t past = m.state(sequence).position;
+  for (const Step& s : prefill_steps(count, past, m.options.n_ubatch, wanted)) {
     m.check_interrupt();
-    m.step(tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(s.tokens())),
-           s.output_rows, out, meter);
+    m.meter.begin();
+    for (std::int64_t i = 0; i < s.tokens(); ++i) m.place(i, sequence, s.past + i);
+    m.step(tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(s.tokens())), s,
+           out, meter);
     done += s.tokens();
     out += s.output_rows * m.spec.hyper.vocab;
   }
   return m.logits;
 }
 
-void Engine::reset() { impl_->position = impl_->written = 0; }
+std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> tokens, Meter* meter) {
+  Impl& m = *impl_;
+  const auto count = static_cast<std::int64_t>(tokens.size());
+  std::vector<bool> named(m.states.size(), false);
+  std::vector<std::int32_t> ids;
+  Step shape{.sequences = count, .tokens_per_sequence = 1, .past = 0, .output_rows = count};
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    m.check_room(1, tokens[i].sequence);
+    m.check_token(tokens[i].token, i);
+    const auto at = static_cast<std::size_t>(tokens[i].sequence);
+    if (named[at]) {
+      throw Error::input("sequence",
+                         fmt::format("{} is named twice; a step takes one token of each", at));
+    }
+    named[at] = true;
+    ids.push_back(tokens[i].token);
+    shape.pasts.push_back(m.states[at].position);
+    shape.past = std::max(shape.past, m.states[at].position);
+  }
+  m.logits.resize(static_cast<std::size_t>(count * m.spec.hyper.vocab));
+  if (count == 0) return m.logits;
+  m.prefault();
+  m.check_interrupt();
+  m.meter.begin();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    m.place(i, tokens[at].sequence, shape.pasts[at]);
+  }
+  m.step(ids, std::move(shape), m.logits.data(), meter);
+  return m.logits;
+}
 
-void Engine::rewind(std::int64_t position) {
-  BANDWALL_CHECK(position >= 0 && position <= impl_->position);
-  if (!impl_->cache.can_continue(position, impl_->written)) {
+void Engine::reset() {
+  for (Impl::SequenceState& s : impl_->states) s = {};
+}
+
+void Engine::rewind(std::int64_t position, std::int64_t sequence) {
+  Impl::SequenceState& s = impl_->state(sequence);
+  BANDWALL_CHECK(position >= 0 && position <= s.position);
+  if (!impl_->cache.can_continue(position, s.written)) {
     throw Error::input(
         "position",
         fmt::format("cannot go back to {} of {}: layers with a window of {} have dropped cells "
                     "that it sees; reset and evaluate the first {} again",
-                    position, impl_->position, impl_->spec.hyper.window, position));
+                    position, s.position, impl_->spec.hyper.window, position));
   }
-  impl_->position = position;
-  if (position == 0) impl_->written = 0;
+  s.position = position;
+  if (position == 0) s.written = 0;
 }
 
-std::int64_t Engine::position() const { return impl_->position; }
+std::int64_t Engine::position(std::int64_t sequence) const {
+  return impl_->state(sequence).position;
+}
 const EngineOptions& Engine::options() const { return impl_->options; }
 Bytes Engine::kv_bytes() const { return bytes(impl_->cache.bytes()); }
 void Engine::set_interrupt(const std::atomic<bool>* flag) { impl_->interrupt = flag; }

@@ -2,7 +2,11 @@
 //   LoadedModel model = LoadedModel::open("model.gguf");
 //   Engine engine(model, {.context = 4096, .threads = 2});
 //   auto logits = engine.evaluate(tokens, Outputs::Last, &meter);   // appends to the KV cache
-// Weights are used in place from the mapping; nothing is copied. One sequence per Engine.
+// Several sequences, one token of each per step, so that weights are read once for all of them:
+//   Engine engine(model, {.context = 4096, .sequences = 8});
+//   engine.evaluate(prompt, Outputs::Last, &meter, 3);              // the prompt of sequence 3
+//   auto rows = engine.evaluate_step(tokens, &meter);               // tokens: {sequence, id}
+// Weights are used in place from the mapping; nothing is copied.
 // Logits are bitwise the same for every thread count. Not thread-safe; one owner; the model must
 // outlive its engines.
 #pragma once
@@ -52,7 +56,9 @@ enum class Prefault { Auto, Off };
 enum class Outputs { None, Last, All };
 
 struct EngineOptions {
-  std::int64_t context = 4096;  // positions; refused beyond memory, not beyond training length
+  std::int64_t context = 4096;  // positions of each sequence; refused beyond memory, not beyond
+                                // training length
+  std::int64_t sequences = 1;
   std::int64_t n_ubatch = 512;
   int threads = 0;              // 0: physical cores
   const KvFormat* k = nullptr;  // nullptr: f16
@@ -78,22 +84,33 @@ struct Meter {
   std::vector<std::vector<std::vector<std::int32_t>>> experts;
 };
 
+struct SequenceToken {
+  std::int64_t sequence = 0;
+  std::int32_t token = 0;
+};
+
 class Engine {
  public:
   Engine(const LoadedModel& model, EngineOptions options);
   ~Engine();
 
-  // Evaluates tokens after what the cache holds, in micro-batches. Returns logits rows
+  // Evaluates tokens after what the cache holds of the sequence, in micro-batches. Returns logits rows
   // (vocab floats each): none, the last position, or all positions. Throws Error (Input) when the
   // context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf
   // logits.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
-                                  Meter* meter = nullptr);
-  void reset();                        // empties the cache
+                                  Meter* meter = nullptr, std::int64_t sequence = 0);
+  // One step: one token after what the cache holds of each named sequence, at most one each.
+  // Returns a row of logits per token, in their order. Bitwise what each sequence gets alone, except
+  // with AVX-512 and quantized weights from three tokens on, where sums have another order.
+  // Errors as evaluate; also Error (Input) for a sequence that is named twice or does not exist.
+  std::span<const float> evaluate_step(std::span<const SequenceToken> tokens,
+                                       Meter* meter = nullptr);
+  void reset();  // empties the cache of every sequence
   // Keeps the first `position` positions. Throws Error (Input) when a window layer has dropped
   // cells that the next position sees.
-  void rewind(std::int64_t position);
-  std::int64_t position() const;
+  void rewind(std::int64_t position, std::int64_t sequence = 0);
+  std::int64_t position(std::int64_t sequence = 0) const;
   const EngineOptions& options() const;  // as resolved (threads, KV formats, table)
   Bytes kv_bytes() const;                // allocated cache
   // A flag that another thread or a signal handler may set: evaluate then throws Interrupted.

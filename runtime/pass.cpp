@@ -57,6 +57,8 @@ Scratch::Scratch(const Hyper& h, std::int64_t n) {
     expert_out.resize(pairs * h.hidden);
     scores.resize(n * h.experts);
   }
+  sequences.resize(static_cast<std::size_t>(n));
+  positions.resize(static_cast<std::size_t>(n));
   first.resize(static_cast<std::size_t>(n));
   last.resize(static_cast<std::size_t>(n));
 }

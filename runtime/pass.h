@@ -77,7 +77,8 @@ struct Scratch {
   Rows normed, attended, inner, shared_inner, expert_inner;
   Buffer<float> q, k, v, up, expert_up, expert_out, scores;
   Buffer<float> parts, part_states;
-  std::vector<std::int64_t> first, last;
+  std::vector<std::int64_t> sequences, positions;  // of each row
+  std::vector<std::int64_t> first, last;           // cells that each row sees
   Choice choice;
 };
 
@@ -91,7 +92,8 @@ struct Pass {
   const Rope& rope;
   Scratch& scratch;
   StepMeter& meter;
-  std::int64_t n = 0, past = 0;
+  std::int64_t n = 0;             // rows: new positions of one sequence after the other
+  std::int64_t per_sequence = 1;  // of them for each sequence, at positions that follow each other
 };
 
 // Fewer bytes than this are read in less time than it takes to share them.

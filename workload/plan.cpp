@@ -157,13 +157,12 @@ class Builder {
     if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + k));
     rope.flops += Flops(3 * n_ * width((h_.heads + h_.kv_heads) * h_.rope_dims));
 
-    const VisibleCells seen = visible_cells(h_, l, step_.tokens_per_sequence, step_.past);
-    const double pairs = static_cast<double>(step_.sequences) * static_cast<double>(seen.pairs);
+    const VisibleCells seen = seen_by_all(l);
+    const double pairs = static_cast<double>(seen.pairs);
     Op& attention = begin(OpKind::Attention, l);
     read(attention, Role::AttnSinks, n_);
     floats(attention, n_ * (q + out));
-    attention.traffic.kv_read =
-        cell * (static_cast<double>(step_.sequences) * static_cast<double>(seen.distinct));
+    attention.traffic.kv_read = cell * static_cast<double>(seen.distinct);
     attention.kv_scores = Elements(pairs * (q + out));
     attention.flops += Flops(2 * pairs * (q + out));
 
@@ -171,6 +170,19 @@ class Builder {
     read(o, Role::AttnOut, n_);
     floats(o, n_ * (out + 2 * width(h_.hidden)));
     post_norm(o, Role::AttnPostNorm);
+  }
+
+  // Sequences have cells of their own.
+  VisibleCells seen_by_all(int l) const {
+    VisibleCells sum;
+    for (std::int64_t s = 0; s < step_.sequences; ++s) {
+      const std::int64_t past =
+          step_.pasts.empty() ? step_.past : step_.pasts[static_cast<std::size_t>(s)];
+      const VisibleCells seen = visible_cells(h_, l, step_.tokens_per_sequence, past);
+      sum.distinct += seen.distinct;
+      sum.pairs += seen.pairs;
+    }
+    return sum;
   }
 
   void post_norm(Op& op, Role role) const {
@@ -277,6 +289,8 @@ Plan plan_step(const ModelSpec& model, const KvConfig& kv, const Step& step,
                const Routing& routing) {
   BANDWALL_CHECK(kv.k != nullptr && kv.v != nullptr);
   BANDWALL_CHECK(step.sequences > 0 && step.tokens_per_sequence > 0 && step.past >= 0);
+  BANDWALL_CHECK(step.pasts.empty() ||
+                 step.pasts.size() == static_cast<std::size_t>(step.sequences));
   BANDWALL_CHECK(step.output_rows >= 0 && step.output_rows <= step.tokens());
   BANDWALL_CHECK(model.hyper.experts == 0 ||
                  routing.distinct_experts.size() == static_cast<std::size_t>(model.hyper.layers));

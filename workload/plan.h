@@ -27,7 +27,8 @@ struct Step {
   std::int64_t sequences = 1;
   std::int64_t tokens_per_sequence = 1;
   std::int64_t past = 0;
-  std::int64_t output_rows = 1;  // positions that need logits, over all sequences
+  std::int64_t output_rows = 1;          // positions that need logits, over all sequences
+  std::vector<std::int64_t> pasts = {};  // of each sequence where they differ; empty: all `past`
   std::int64_t tokens() const { return sequences * tokens_per_sequence; }
 };
 

@@ -11,6 +11,7 @@
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
+#include "reports/routing_json.h"
 #include "reports/run_report.h"
 #include "runtime/calibrate.h"
 #include "runtime/chat_template.h"
@@ -251,8 +252,9 @@ struct Generated {
   std::uint64_t hash = 0;
 };
 
-Generated generate(const Job& job, Engine& engine, Form form) {
+Generated generate(const Job& job, Engine& engine, Form form, bool record_experts) {
   Generated g;
+  g.prefill.record_experts = g.decode.record_experts = record_experts;
   Sampler sampler(job.sampler);
   std::span<const float> logits = engine.evaluate(job.tokens, Outputs::Last, &g.prefill);
   while (static_cast<std::int64_t>(g.ids.size()) < job.n_gen) {
@@ -310,6 +312,15 @@ RunResult describe(const Arguments& a, const Job& job, const Engine& engine, con
   return run;
 }
 
+// Opened before the work, so that a path that cannot be written costs nothing.
+std::optional<OutputFile> open_routing_file(const Arguments& a, const Hyper& hyper) {
+  if (!a.has("routing")) return std::nullopt;
+  if (hyper.experts == 0) {
+    throw Error::input("--routing", "this model has no experts; leave the option out");
+  }
+  return std::optional<OutputFile>(std::in_place, a.text("routing"));
+}
+
 Form chosen_form(const Arguments& a) {
   const std::string form = a.choice("output", {"text", "md", "json", "jsonl"});
   return form == "text"   ? Form::Text
@@ -321,6 +332,7 @@ Form chosen_form(const Arguments& a) {
 int run_run(const Arguments& a) {
   const Form form = chosen_form(a);
   Job job = prepare(a);
+  std::optional<OutputFile> routing_file = open_routing_file(a, job.model.spec().hyper);
   Engine engine(job.model, job.engine);
   engine.set_interrupt(&interrupted());
   const int threads = engine.options().threads;
@@ -351,7 +363,7 @@ int run_run(const Arguments& a) {
   }
   std::fflush(stdout);
 
-  const Generated g = generate(job, engine, form);
+  const Generated g = generate(job, engine, form, routing_file.has_value());
   const BandwidthNow after = probe_bandwidth(threads);
   // The ceiling: the best plain read seen while calibrating, before or after.
   const BytesPerSecond best = std::max({seen, before.best, after.best});
@@ -367,6 +379,12 @@ int run_run(const Arguments& a) {
   }
   run.bytes_equal = true;
   for (const Phase& p : run.phases) run.bytes_equal = run.bytes_equal && p.comparison.bytes_equal;
+  if (routing_file) {
+    const std::string text = routing_json(run.model, job.model.spec().hyper,
+                                          {{"prefill", &g.prefill}, {"decode", &g.decode}});
+    routing_file->write(text.data(), text.size());
+    routing_file->commit();
+  }
   print_result(form, run);
   return kExitDone;
 }
@@ -402,6 +420,7 @@ CommandSpec command_run() {
       {"seed,s", "N", "42", "seed of the sampler"},
       {"raw", "", "", "no chat form for the demo model: the prompt as it is"},
       {"predicted", "FILE", "", "save the prediction before the run, as JSON"},
+      {"routing", "FILE", "", "save which experts were chosen how often, as JSON"},
       option_profile(),
       option_output("text", "text, md, json, jsonl")};
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);

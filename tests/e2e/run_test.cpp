@@ -31,6 +31,33 @@ TEST(Run, JsonIsDataOnlyAndBytesAreAsPlanned) {
   EXPECT_EQ(Json::parse(text.str())["n_prompt"], j["n_prompt"]);
 }
 
+TEST(Run, RoutingIsCountedPerExpertAndStep) {
+  const std::string saved = folder() + "/routing.json";
+  const std::string golden = std::string(BANDWALL_SOURCE_DIR) + "/tests/parity/golden/";
+  const Outcome o = run_with_profile({"-m", golden + "olmoe-f32.gguf", "-n", "5", "-p",
+                                      "the memory wall", "-o", "json", "--routing", saved});
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  std::stringstream text;
+  text << std::ifstream(saved).rdbuf();
+  const Json j = Json::parse(text.str());
+  EXPECT_EQ(j["experts"], 14);
+  ASSERT_EQ(j["phases"].size(), 2u);
+  for (const Json& phase : j["phases"]) {
+    ASSERT_EQ(phase["layers"].size(), 2u);
+    for (const Json& layer : phase["layers"]) {
+      std::int64_t sum = 0;
+      for (const auto& count : layer["counts"]) sum += count.get<std::int64_t>();
+      EXPECT_EQ(sum, phase["tokens"].get<std::int64_t>() * 4);
+      EXPECT_EQ(layer["distinct_per_step"].size(), phase["steps"].get<std::size_t>());
+    }
+  }
+  EXPECT_EQ(j["phases"][1]["layers"][0]["distinct_per_step"][0], 4) << "one token, top 4";
+  const Outcome dense =
+      run_with_profile({"-m", golden + "llama-f16.gguf", "-n", "1", "--routing", saved});
+  EXPECT_EQ(dense.exit_code, 2);
+  EXPECT_NE(dense.err.find("--routing"), std::string::npos) << dense.err;
+}
+
 TEST(Run, EveryJsonLineParses) {
   const Outcome o = run_with_profile({"-n", "5", "-o", "jsonl", "-p", "\xff\xfe caf\xc3\xa9"});
   ASSERT_EQ(o.exit_code, 0) << o.err;
