@@ -25,12 +25,6 @@ Matrix* matrix_slot(Role role, LayerWeights& w) {
       return &w.expert_up;
     case Role::ExpertDown:
       return &w.expert_down;
-    case Role::SharedGate:
-      return &w.shared_gate;
-    case Role::SharedUp:
-      return &w.shared_up;
-    case Role::SharedDown:
-      return &w.shared_down;
     case Role::DenseGate:
       return &w.gate;
     case Role::DenseUp:
