@@ -35,12 +35,13 @@ double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
                    plain(h.conv_channels() + 2 * h.ssm_heads) + row(h.ssm_inner)
              : 0.0;
   const double gates = h.attention_gate ? plain(3 * h.q_width()) : 0.0;
-  const double per_token = row(h.hidden) + plain(2 * h.hidden + 2 * h.rope_dims) +
-                           plain(h.q_width() + h.k_width() + h.v_width()) +
-                           row(h.heads * h.head_dim_v) + row(h.ffn) + row(h.shared_ffn) +
-                           plain(std::max(h.ffn, h.shared_ffn)) + plain(h.experts) + recurrent +
-                           gates + row(h.expert_latent) +
-                           pairs * (row(h.expert_ffn) + plain(h.expert_ffn) + plain(h.hidden));
+  const double per_token =
+      row(h.hidden) + plain(2 * h.hidden + 2 * h.rope_dims) +
+      plain(h.q_width() + h.k_width() + h.v_width()) + row(h.heads * h.head_dim_v) + row(h.ffn) +
+      row(h.shared_ffn) + plain(std::max(h.ffn, h.shared_ffn)) + plain(h.experts) + recurrent +
+      gates + row(h.expert_latent) +
+      pairs *
+          (row(h.expert_ffn) + plain(h.expert_ffn) + plain(std::max(h.hidden, h.expert_latent)));
   return per_token * static_cast<double>(n_ubatch);
 }
 
@@ -75,7 +76,7 @@ Scratch::Scratch(const Hyper& h, std::int64_t n) {
     const std::int64_t pairs = n * h.experts_used;
     expert_inner.resize(pairs, h.expert_ffn);
     expert_up.resize(pairs * h.expert_ffn);
-    expert_out.resize(pairs * h.hidden);
+    expert_out.resize(pairs * std::max(h.hidden, h.expert_latent));
     scores.resize(n * h.experts);
   }
   first.resize(static_cast<std::size_t>(n));
