@@ -14,7 +14,6 @@ namespace bandwall {
 namespace {
 
 EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
-  const Hyper& h = model.spec().hyper;
   constexpr std::int64_t kMostContext = std::int64_t{1} << 31, kMostThreads = 4096;
   constexpr std::int64_t kMostSequences = 4096;
   const auto bad = [](const char* field, std::int64_t value, std::int64_t most) {
@@ -34,9 +33,6 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   if (o.table == nullptr) {
     o.table = o.kernels == KernelMode::Reference ? &reference_kernels() : &best_kernels();
   }
-  if (!h.pattern.empty()) {
-    throw Error::input(model.spec().name, "hybrid blocks can be counted but not run");
-  }
   return o;
 }
 
@@ -49,7 +45,8 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
     return kv_cache_size(h, *o.k, *o.v, {context, std::min(o.n_ubatch, context), o.sequences});
   };
   const double cache = size_at(o.context);
-  const double buffers = Scratch::size(h, most_rows(o));
+  const double buffers = Scratch::size(h, most_rows(o)) +
+                         4.0 * static_cast<double>(h.state_values() * o.sequences);
   const std::optional<Bytes> available = host_info().memory_available;
   const double limit = available ? available->value() : 1e15;
   if (cache + buffers <= limit) return o;
@@ -73,10 +70,11 @@ struct Engine::Impl {
         weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
         cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch, o.sequences}),
+        states(m.spec().hyper, o.sequences),
         rope(m.spec().hyper, weights.rope_factors.data),
         sliding(sliding_rope(m.spec().hyper), weights.rope_factors.data),
         scratch(m.spec().hyper, most_rows(o)),
-        states(static_cast<std::size_t>(o.sequences)) {
+        sequences(static_cast<std::size_t>(o.sequences)) {
     if (o.prefault == Prefault::Auto) mappings = m.mappings();
   }
 
@@ -86,6 +84,8 @@ struct Engine::Impl {
   ThreadPool pool;
   WorkQueue queue;
   KvCache cache;
+  StateCache states;
+  bool cut_short = false;  // a step ended early: recurrent layers have seen some of it
   Rope rope, sliding;  // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
@@ -93,7 +93,7 @@ struct Engine::Impl {
     std::int64_t position = 0;
     std::int64_t written = 0;  // cells were written up to here since the last reset
   };
-  std::vector<SequenceState> states;
+  std::vector<SequenceState> sequences;
   std::vector<float> logits;
   const std::atomic<bool>* interrupt = nullptr;
   std::vector<std::span<const std::byte>> mappings;  // not yet in memory
@@ -103,6 +103,8 @@ struct Engine::Impl {
   }
   void prefault();
   SequenceState& state(std::int64_t sequence);
+  void clear(std::int64_t sequence);
+  void check_whole() const;
   void check_room(std::int64_t count, std::int64_t sequence);
   void check_token(std::int32_t token, std::size_t index) const;
   void check_logits(const float* row, std::int64_t rows, std::int64_t n) const;
@@ -133,7 +135,19 @@ Engine::Impl::SequenceState& Engine::Impl::state(std::int64_t sequence) {
     throw Error::input("sequence", fmt::format("{} is outside 0..{}; ask for more sequences",
                                                sequence, options.sequences - 1));
   }
-  return states[static_cast<std::size_t>(sequence)];
+  return sequences[static_cast<std::size_t>(sequence)];
+}
+
+void Engine::Impl::clear(std::int64_t sequence) {
+  state(sequence) = {};
+  states.clear(sequence);
+}
+
+void Engine::Impl::check_whole() const {
+  if (!cut_short || states.empty()) return;
+  throw Error::input(spec.name,
+                     "the last step ended early and left the recurrent state of some layers ahead "
+                     "of others; reset before the next");
 }
 
 void Engine::Impl::check_room(std::int64_t count, std::int64_t sequence) {
@@ -187,8 +201,9 @@ void Engine::Impl::record_experts(std::int64_t layer, std::int64_t n, Meter& to)
 void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to) {
   const Hyper& h = spec.hyper;
   const auto n = static_cast<std::int64_t>(tokens.size());
-  Pass p{h,     weights, *options.table,           pool, queue, cache, rope, scratch,
-         meter, n,       shape.tokens_per_sequence};
+  cut_short = true;
+  Pass p{h,    weights, *options.table, pool,  queue, cache,
+         states, rope,    scratch,        meter, n,     shape.tokens_per_sequence};
   Routing routing;
   routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
   if (to != nullptr && to->record_experts) to->experts.resize(static_cast<std::size_t>(h.layers));
@@ -196,11 +211,10 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
     check_interrupt();
-    attend(p, l);
-    if (!h.is_moe_layer(l)) {
-      feed_forward(p, l);
-      continue;
-    }
+    if (h.attends(l)) attend(p, l);
+    if (h.recurs(l)) recur(p, l);
+    if (h.is_dense_layer(l)) feed_forward(p, l);
+    if (!h.is_moe_layer(l)) continue;
     route_to_experts(p, l);
     routing.distinct_experts[static_cast<std::size_t>(l)] =
         static_cast<double>(scratch.choice.active.size());
@@ -218,6 +232,7 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     state(scratch.sequences[i]).position = scratch.positions[i] + 1;
   }
+  cut_short = false;
 }
 
 Engine::Engine(const LoadedModel& model, EngineOptions options) {
@@ -229,6 +244,7 @@ Engine::~Engine() = default;
 std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                         Meter* meter, std::int64_t sequence) {
   Impl& m = *impl_;
+  m.check_whole();
   const auto count = static_cast<std::int64_t>(tokens.size());
   m.check_room(count, sequence);
   for (std::size_t i = 0; i < tokens.size(); ++i) m.check_token(tokens[i], i);
@@ -254,8 +270,9 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
 
 std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> tokens, Meter* meter) {
   Impl& m = *impl_;
+  m.check_whole();
   const auto count = static_cast<std::int64_t>(tokens.size());
-  std::vector<bool> named(m.states.size(), false);
+  std::vector<bool> named(m.sequences.size(), false);
   std::vector<std::int32_t> ids;
   Step shape{.sequences = count, .tokens_per_sequence = 1, .past = 0, .output_rows = count};
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -268,8 +285,8 @@ std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> toke
     }
     named[at] = true;
     ids.push_back(tokens[i].token);
-    shape.pasts.push_back(m.states[at].position);
-    shape.past = std::max(shape.past, m.states[at].position);
+    shape.pasts.push_back(m.sequences[at].position);
+    shape.past = std::max(shape.past, m.sequences[at].position);
   }
   m.logits.resize(static_cast<std::size_t>(count * m.spec.hyper.vocab));
   if (count == 0) return m.logits;
@@ -285,12 +302,20 @@ std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> toke
 }
 
 void Engine::reset() {
-  for (Impl::SequenceState& s : impl_->states) s = {};
+  impl_->cut_short = false;
+  for (std::int64_t i = 0; i < impl_->options.sequences; ++i) impl_->clear(i);
 }
 
 void Engine::rewind(std::int64_t position, std::int64_t sequence) {
   Impl::SequenceState& s = impl_->state(sequence);
   BANDWALL_CHECK(position >= 0 && position <= s.position);
+  if (position == 0) return impl_->clear(sequence);
+  if (position < s.position && !impl_->states.empty()) {
+    throw Error::input("position",
+                       fmt::format("{} of {} positions cannot be kept: recurrent layers hold all "
+                                   "that they saw in one state; begin again from position 0",
+                                   position, s.position));
+  }
   if (!impl_->cache.can_continue(position, s.written)) {
     throw Error::input(
         "position",
@@ -299,7 +324,6 @@ void Engine::rewind(std::int64_t position, std::int64_t sequence) {
                     position, s.position, impl_->spec.hyper.window, position));
   }
   s.position = position;
-  if (position == 0) s.written = 0;
 }
 
 std::int64_t Engine::position(std::int64_t sequence) const {

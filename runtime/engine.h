@@ -106,9 +106,10 @@ class Engine {
   // Errors as evaluate; also Error (Input) for a sequence that is named twice or does not exist.
   std::span<const float> evaluate_step(std::span<const SequenceToken> tokens,
                                        Meter* meter = nullptr);
-  void reset();  // empties the cache of every sequence
+  void reset();  // empties the cache and clears the recurrent state of every sequence
   // Keeps the first `position` positions. Throws Error (Input) when a window layer has dropped
-  // cells that the next position sees.
+  // cells that the next position sees, and, for models with recurrent layers, whose state cannot be
+  // cut back, unless `position` is 0 or the present one.
   void rewind(std::int64_t position, std::int64_t sequence = 0);
   std::int64_t position(std::int64_t sequence = 0) const;
   const EngineOptions& options() const;  // as resolved (threads, KV formats, table)
