@@ -1,10 +1,14 @@
-// Attention inside one tile of cells, for one block of rows (query heads of one position), as
-// templates over Lanes (lanes_*.h); the walk over tiles is in attention_lanes.h.
-//   scores   s[c][r] = scale * dot(q[r], k[c])
+// Attention inside one tile of cells, as templates over Lanes (lanes_*.h); the walk over tiles and
+// queries is in attention_lanes.h.
+//   scores   s[c][r] = dot(q[r], k[c])                   (q is scaled beforehand)
 //   softmax  m' = max(m, max s), p = e^(s - m'), l' = l e^(m - m') + sum p
 //   values   out[r] = out[r] e^(m - m') + sum over c of p[c][r] v[c]
-// Online softmax: Milakov and Gimelshein 2018. Scores lie cell after cell, rows padded to a power
-// of 2, so that one vector holds several cells and the softmax runs down the vectors.
+// Online softmax: Milakov and Gimelshein 2018.
+// The heads of a group are cut into chunks of 4, 2 and 1 rows. A vector
+// holds the rows of a chunk side by side, for each a run of neighbouring dimensions: one load that
+// repeats such a run of a key serves all rows, and only the run is left to be summed across lanes.
+// Scores lie cell after cell with the rows of the chunk side by side: a vector holds several cells
+// and the softmax runs down the vectors.
 #pragma once
 
 #include <cstddef>
@@ -47,203 +51,199 @@ struct Cells {  // keys or values of a run of cells
   bool half;
 };
 
-// Bytes that a pass asks for ahead of time: rows of cells that the next pass reads.
-struct Ahead {
-  const std::byte* at;
-  std::int64_t stride, count, bytes;
-};
-
-// Inlined by force: GCC 12 takes a function that only prefetches for one without effect and drops
-// the call.
+// Asks for bytes that are read later. Inlined by force: GCC 12 takes a function that only
+// prefetches for one without effect and drops the call. No address is wrong here.
 template <class L>
-__attribute__((always_inline)) inline void ask_ahead(const Ahead& ahead, std::int64_t cell,
-                                                     std::int64_t from, std::int64_t to) {
-  if (cell >= ahead.count) return;
-  if (to > ahead.bytes) to = ahead.bytes;
-  for (std::int64_t b = from; b < to; b += 64) L::prefetch(ahead.at + cell * ahead.stride + b);
+__attribute__((always_inline)) inline void ask(const std::byte* at, std::int64_t bytes) {
+  for (std::int64_t b = 0; b < bytes; b += 64) L::prefetch_far(at + b);
 }
 
-static constexpr int padded_rows(int rows) { return rows > 4 ? 8 : rows > 2 ? 4 : rows; }
+// Rows of the chunk that starts at row `first` of `rows`.
+template <class L>
+constexpr int chunk_rows(int rows, int first) {
+  int chunk = L::kChunkRows;
+  while (chunk > rows - first) chunk /= 2;
+  return chunk;
+}
 
-// s[c * padded + r] for `count` cells, lanes beyond them minus infinity up to a whole vector.
-template <class L, class T, int kRows>
-void score_cells(const float* q, const Cells& k, int count, float scale, float* s,
-                 const Ahead& ahead) {
-  using Vec = typename L::Vec;
-  constexpr int kPadded = padded_rows(kRows), kSums = L::kWidth * L::kBlocks;
-  constexpr int kStep = kSums / kPadded;
-  const std::int64_t dim = k.dim, whole = dim / L::kWidth * L::kWidth;
-  for (int c = 0; c < count; c += kStep) {
-    const std::byte* cell[kStep];
-    for (int j = 0; j < kStep; ++j) {
-      cell[j] = k.at + (c + j < count ? c + j : count - 1) * k.stride;
-      ask_ahead<L>(ahead, c + j, 0, ahead.bytes);
-    }
-    Vec sum[kSums];
-    for (int i = 0; i < kSums; ++i) sum[i] = L::zero();
-    for (std::int64_t d = 0; d < whole; d += L::kWidth) {
-      Vec query[kRows];
-      for (int r = 0; r < kRows; ++r) {
-        query[r] = L::load(q + r * dim + d);
-        if constexpr (kStep > 1) L::keep_in_register(query[r]);  // GCC would load it kStep times
-      }
-      for (int j = 0; j < kStep; ++j) {
-        const Vec key = T::template load<L>(cell[j] + d * T::kBytes);
-        for (int r = 0; r < kRows; ++r) {
-          sum[j * kPadded + r] = L::fma(key, query[r], sum[j * kPadded + r]);
-        }
-      }
-    }
-    if (whole < dim) {
-      for (int j = 0; j < kStep; ++j) {
-        const Vec key = T::template load_partial<L>(cell[j] + whole * T::kBytes, dim - whole);
-        for (int r = 0; r < kRows; ++r) {
-          const Vec query = L::load_partial(q + r * dim + whole, dim - whole);
-          sum[j * kPadded + r] = L::fma(key, query, sum[j * kPadded + r]);
-        }
-      }
-    }
-    for (int b = 0; b < L::kBlocks; ++b) {
-      L::store(s + c * kPadded + b * L::kWidth,
-               L::mul(L::reduce_block(sum + b * L::kWidth), L::set(scale)));
+// For each row of a unit of kRows rows: first row and number of rows of its chunk. A table, so that
+// loops over rows unroll to constants.
+template <class L, int kRows>
+struct ChunkTable {
+  int first[kRows] = {}, rows[kRows] = {};
+  constexpr ChunkTable() {
+    for (int r = 0; r < kRows; ++r) {
+      const int before = r == 0 ? 0 : first[r - 1], next = r == 0 ? 0 : before + rows[r - 1];
+      first[r] = r == next ? next : before;
+      rows[r] = chunk_rows<L>(kRows, first[r]);
     }
   }
-  const int used = count * kPadded, end = (used + L::kWidth - 1) / L::kWidth * L::kWidth;
-  for (int i = used; i < end; ++i) s[i] = -__builtin_inff();
+};
+
+// Queries of a chunk in the order that score_cells reads: for each run of kWidth / kRows dimensions
+// the runs of all rows. `padded` dimensions are written, those beyond `dims` as 0.
+template <class L, int kRows>
+void pack_queries(const float* q, std::int64_t stride, std::int64_t dims, std::int64_t padded,
+                  float scale, float* to) {
+  constexpr int kRun = L::kWidth / kRows;
+  for (std::int64_t d = 0; d < padded; d += kRun, to += L::kWidth) {
+    for (int r = 0; r < kRows; ++r) {
+      const float* from = q + r * stride + d;
+      float* run = to + r * kRun;
+      if (d + kRun <= dims) {
+        __builtin_memcpy(run, from, kRun * sizeof(float));
+      } else {
+        for (int i = 0; i < kRun; ++i) run[i] = d + i < dims ? from[i] : 0.0f;
+      }
+    }
+    L::store(to, L::mul(L::load(to), L::set(scale)));
+  }
 }
 
-// Turns scores into weights; max and sum are the running state, one vector each (lane i belongs to
-// row i modulo padded rows); factor rescales what was summed before.
-template <class L, int kPadded>
-void softmax_cells(float* s, int count, float* max_state, float* sum_state, float* factor) {
+// Scores of kVecs chunks of kRows rows (q_step and s_step floats apart) for kCells keys that lie
+// kStride floats apart. `more`: adds to the scores that are there.
+template <class L, int kRows, int kVecs, int kStride>
+void score_cells(const float* q, std::int64_t q_step, const float* k, std::int64_t dims, float* s,
+                 std::int64_t s_step, bool more, const std::byte* next, bool ahead) {
   using Vec = typename L::Vec;
-  const int end = count * kPadded;
-  const Vec before = L::load(max_state);
+  constexpr int kRun = L::kWidth / kRows, kCells = L::kWidth * L::kBlocks / kVecs;
+  const std::int64_t span = kRun * kCells * 2, step = ahead ? span : 0;
+  Vec sum[kVecs][kCells];
+  for (int m = 0; m < kVecs; ++m) {
+    for (int c = 0; c < kCells; ++c) sum[m][c] = L::zero();
+  }
+  for (std::int64_t d = 0; d < dims; d += kRun, q += L::kWidth, next += step) {
+    ask<L>(next, span);
+    Vec query[kVecs];
+    for (int m = 0; m < kVecs; ++m) query[m] = L::load(q + m * q_step);
+    for (int c = 0; c < kCells; ++c) {
+      const Vec key = L::template load_repeated<kRun>(k + c * kStride + d);
+      for (int m = 0; m < kVecs; ++m) sum[m][c] = L::fma(key, query[m], sum[m][c]);
+    }
+  }
+  for (int m = 0; m < kVecs; ++m) {
+    for (int c = 0; c < kCells; c += kRun) {
+      float* to = s + m * s_step + c * kRows;
+      Vec score = L::template add_runs<kRun>(sum[m] + c);
+      if (more) score = L::add(score, L::load(to));
+      L::store(to, score);
+    }
+  }
+}
+
+// The running softmax of one chunk; lane i belongs to row i modulo the rows of the chunk. factor
+// rescales what was summed before the latest tile.
+template <class L>
+struct AttentionState {
+  alignas(4 * L::kWidth) float max[L::kWidth];
+  float sum[L::kWidth], factor[L::kWidth];
+};
+
+// Turns the scores of cells [from, to) of a tile into weights, those of other cells in the same
+// vectors into 0.
+template <class L, int kRows>
+void softmax_cells(float* s, int from, int to, AttentionState<L>& state) {
+  using Vec = typename L::Vec;
+  constexpr int kCells = L::kWidth / kRows;
+  const int begin = from / kCells * L::kWidth;
+  const int end = (to + kCells - 1) / kCells * L::kWidth;
+  for (int i = begin; i < from * kRows; ++i) s[i] = -__builtin_inff();
+  for (int i = to * kRows; i < end; ++i) s[i] = -__builtin_inff();
+  const Vec before = L::load(state.max);
   Vec max = before;
-  for (int i = 0; i < end; i += L::kWidth) max = L::max(max, L::load(s + i));
-  max = L::template max_groups<kPadded>(max);
+  for (int i = begin; i < end; i += L::kWidth) max = L::max(max, L::load(s + i));
+  max = L::template max_groups<kRows>(max);
   const Vec base = L::max(L::set(kLowest), max);  // finite even when all scores are -infinity
   const Vec change = exp_lanes<L>(L::sub(before, base));
   Vec sum = L::zero();
-  for (int i = 0; i < end; i += L::kWidth) {
+  for (int i = begin; i < end; i += L::kWidth) {
     const Vec p = exp_lanes<L>(L::sub(L::load(s + i), base));
     L::store(s + i, p);
     sum = L::add(sum, p);
   }
-  L::store(max_state, max);
-  L::store(sum_state, L::fma(L::load(sum_state), change, sum));
-  L::store(factor, change);
+  L::store(state.max, max);
+  L::store(state.sum, L::fma(L::load(state.sum), change, sum));
+  L::store(state.factor, change);
 }
 
-template <class L, class T, int kRows, int kVecs>
-void value_columns(const float* p, const Cells& v, int count, const float* factor, float* out,
-                   std::int64_t d, const Ahead& ahead) {
+// Rows of kQueries units of kRows rows each that add values together. Weights and states of the
+// units follow each other.
+template <class L, int kRows, int kQueries>
+struct ValueRows {
+  static constexpr ChunkTable<L, kRows> kChunks{};
+  const float* weights;             // kRows x kAttentionTile floats per unit
+  const AttentionState<L>* states;  // kRows per unit, used where a chunk starts
+  float* outs[kQueries];            // rows of a unit lie v.dim floats apart
+
+  float* out(int i, std::int64_t dim) const { return outs[i / kRows] + i % kRows * dim; }
+  const float* factor(int i) const {
+    const int r = i % kRows, first = kChunks.first[r];
+    return states[i - r + first].factor + (r - first);
+  }
+  const float* weight(int i, int cell) const {
+    const int r = i % kRows, first = kChunks.first[r];
+    return weights + (i - r + first) * kAttentionTile + cell * kChunks.rows[r] + (r - first);
+  }
+};
+
+template <class L, class T, int kVecs, int kRows, int kQueries>
+void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from, int to,
+                   std::int64_t d, const std::byte* next) {
   using Vec = typename L::Vec;
-  constexpr int kPadded = padded_rows(kRows);
+  constexpr int kAll = kRows * kQueries;
   constexpr std::int64_t kSpan = kVecs * L::kWidth * T::kBytes;
-  Vec sum[kRows][kVecs];
-  for (int r = 0; r < kRows; ++r) {
+  Vec sum[kAll][kVecs];
+  for (int i = 0; i < kAll; ++i) {
+    const Vec factor = L::broadcast(rows.factor(i));
     for (int j = 0; j < kVecs; ++j) {
-      sum[r][j] = L::mul(L::load(out + r * v.dim + d + j * L::kWidth), L::broadcast(factor + r));
+      sum[i][j] = L::mul(L::load(rows.out(i, v.dim) + d + j * L::kWidth), factor);
     }
   }
-  const std::byte* cell = v.at + d * T::kBytes;
-  for (int c = 0; c < count; ++c, cell += v.stride) {
-    ask_ahead<L>(ahead, c, d * T::kBytes, d * T::kBytes + kSpan);
+  const std::byte* cell = v.at + from * v.stride + d * T::kBytes;
+  next += from * v.stride + d * T::kBytes;
+  for (int c = from; c < to; ++c, cell += v.stride, next += v.stride) {
+    ask<L>(next, kSpan);
     Vec value[kVecs];
     for (int j = 0; j < kVecs; ++j) {
       value[j] = T::template load<L>(cell + j * L::kWidth * T::kBytes);
     }
-    for (int r = 0; r < kRows; ++r) {
-      const Vec weight = L::broadcast(p + c * kPadded + r);
-      for (int j = 0; j < kVecs; ++j) sum[r][j] = L::fma(weight, value[j], sum[r][j]);
+    for (int i = 0; i < kAll; ++i) {
+      const Vec weight = L::broadcast(rows.weight(i, c));
+      for (int j = 0; j < kVecs; ++j) sum[i][j] = L::fma(weight, value[j], sum[i][j]);
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (int j = 0; j < kVecs; ++j) L::store(out + r * v.dim + d + j * L::kWidth, sum[r][j]);
+  for (int i = 0; i < kAll; ++i) {
+    for (int j = 0; j < kVecs; ++j) L::store(rows.out(i, v.dim) + d + j * L::kWidth, sum[i][j]);
   }
 }
 
-template <class L, class T, int kRows>
-void add_values(const float* p, const Cells& v, int count, const float* factor, float* out,
-                const Ahead& ahead) {
-  constexpr int kPadded = padded_rows(kRows);
-  constexpr int kVecs = kPadded == 1 ? 8 : L::kWidth * L::kBlocks / kPadded;
-  std::int64_t d = 0;
+template <class L, class T, int kVecs, int kRows, int kQueries>
+std::int64_t value_blocks(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from,
+                          int to, std::int64_t d, const std::byte* next) {
   for (; d + kVecs * L::kWidth <= v.dim; d += kVecs * L::kWidth) {
-    value_columns<L, T, kRows, kVecs>(p, v, count, factor, out, d, ahead);
+    value_columns<L, T, kVecs>(rows, v, from, to, d, next);
   }
-  for (; d + L::kWidth <= v.dim; d += L::kWidth) {
-    value_columns<L, T, kRows, 1>(p, v, count, factor, out, d, ahead);
-  }
+  if constexpr (kVecs > 1) return value_blocks<L, T, kVecs / 2>(rows, v, from, to, d, next);
+  return d;
+}
+
+// Adds the values of cells [from, to) to all rows, and asks for as many bytes from `next` on.
+template <class L, class T, int kRows, int kQueries>
+void add_values(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from, int to,
+                const std::byte* next) {
+  constexpr int kAll = kRows * kQueries, kPadded = kAll > 4 ? 8 : kAll > 2 ? 4 : kAll;
+  constexpr int kVecs = kPadded == 1 ? 8 : L::kWidth * L::kBlocks / kPadded;
+  const std::int64_t d = value_blocks<L, T, kVecs>(rows, v, from, to, 0, next);
   if (d == v.dim) return;
-  for (int r = 0; r < kRows; ++r) {
-    float* to = out + r * v.dim + d;
-    auto sum = L::mul(L::load_partial(to, v.dim - d), L::broadcast(factor + r));
-    for (int c = 0; c < count; ++c) {
+  for (int i = 0; i < kAll; ++i) {
+    float* out = rows.out(i, v.dim) + d;
+    auto sum = L::mul(L::load_partial(out, v.dim - d), L::broadcast(rows.factor(i)));
+    for (int c = from; c < to; ++c) {
       const auto value =
           T::template load_partial<L>(v.at + c * v.stride + d * T::kBytes, v.dim - d);
-      sum = L::fma(L::broadcast(p + c * kPadded + r), value, sum);
+      sum = L::fma(L::broadcast(rows.weight(i, c)), value, sum);
     }
-    L::store_partial(to, sum, v.dim - d);
-  }
-}
-
-// The running softmax of one block of rows: query heads of one position.
-template <class L>
-struct AttentionState {
-  float max[L::kWidth];
-  float sum[L::kWidth];
-};
-
-template <class L, int kRows>
-void attend_rows(const float* q, const Cells& k, const Cells& v, int count, float scale,
-                 AttentionState<L>& state, float* out, const Ahead& next_k) {
-  constexpr int kPadded = padded_rows(kRows);
-  alignas(64) float s[kAttentionTile * kPadded + L::kWidth * L::kBlocks];
-  alignas(64) float factor[L::kWidth];
-  // Values of this tile are asked for while its keys are read, keys of the next while values are.
-  const std::int64_t value_bytes = next_k.at == nullptr ? 0 : v.dim * (v.half ? 2 : 4);
-  const Ahead values{v.at, v.stride, count, value_bytes};
-  if (k.half) {
-    score_cells<L, Float16Cells, kRows>(q, k, count, scale, s, values);
-  } else {
-    score_cells<L, Float32Cells, kRows>(q, k, count, scale, s, values);
-  }
-  softmax_cells<L, kPadded>(s, count, state.max, state.sum, factor);
-  if (v.half) {
-    add_values<L, Float16Cells, kRows>(s, v, count, factor, out, next_k);
-  } else {
-    add_values<L, Float32Cells, kRows>(s, v, count, factor, out, next_k);
-  }
-}
-
-template <class L>
-void attend_block(int rows, const float* q, const Cells& k, const Cells& v, int count, float scale,
-                  AttentionState<L>& state, float* out, const Ahead& next_k) {
-  switch (rows) {
-    case 1:
-      return attend_rows<L, 1>(q, k, v, count, scale, state, out, next_k);
-    case 2:
-      return attend_rows<L, 2>(q, k, v, count, scale, state, out, next_k);
-    case 3:
-      return attend_rows<L, 3>(q, k, v, count, scale, state, out, next_k);
-    case 4:
-      return attend_rows<L, 4>(q, k, v, count, scale, state, out, next_k);
-    default:
-      break;
-  }
-  if constexpr (L::kMaxRows > 4) {
-    switch (rows) {
-      case 5:
-        return attend_rows<L, 5>(q, k, v, count, scale, state, out, next_k);
-      case 6:
-        return attend_rows<L, 6>(q, k, v, count, scale, state, out, next_k);
-      case 7:
-        return attend_rows<L, 7>(q, k, v, count, scale, state, out, next_k);
-      default:
-        return attend_rows<L, 8>(q, k, v, count, scale, state, out, next_k);
-    }
+    L::store_partial(out, sum, v.dim - d);
   }
 }
 

@@ -13,8 +13,9 @@ namespace bandwall::avx2 {
 struct Lanes {
   using Vec = __m256;
   static constexpr int kWidth = 8;
-  static constexpr int kBlocks = 1;   // reduction blocks of kWidth accumulators held at once
-  static constexpr int kMaxRows = 8;  // query heads that share one pass over keys and values
+  static constexpr int kBlocks = 1;     // reduction blocks of kWidth accumulators held at once
+  static constexpr int kMaxRows = 8;    // query heads that share one pass over values
+  static constexpr int kChunkRows = 4;  // query heads whose keys share a vector
 
   static Vec zero() { return _mm256_setzero_ps(); }
   static Vec set(float x) { return _mm256_set1_ps(x); }
@@ -40,6 +41,10 @@ struct Lanes {
   __attribute__((always_inline)) static void keep_in_register(Vec& v) { asm("" : "+x"(v)); }
   __attribute__((always_inline)) static void prefetch(const std::byte* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+  }
+  // To the second level only: what is used a while later.
+  __attribute__((always_inline)) static void prefetch_far(const std::byte* p) {
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
   }
 
   static Vec load_partial(const float* p, std::int64_t n) { return _mm256_maskload_ps(p, mask(n)); }
@@ -74,6 +79,32 @@ struct Lanes {
     return add(_mm256_permute2f128_ps(c[0], c[1], 0x20), _mm256_permute2f128_ps(c[0], c[1], 0x31));
   }
   static float sum(Vec v) { return _mm256_cvtss_f32(add_groups<1>(v)); }
+
+  // kRun neighbouring floats, over and over.
+  template <int kRun>
+  static Vec load_repeated(const float* p) {
+    if constexpr (kRun == 2) {
+      double pair;
+      __builtin_memcpy(&pair, p, sizeof pair);
+      return _mm256_castpd_ps(_mm256_set1_pd(pair));
+    }
+    if constexpr (kRun == 4) return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+    return _mm256_loadu_ps(p);
+  }
+  // Each a[c], c < kRun, holds kWidth / kRun runs of kRun lanes; lane c * (kWidth / kRun) + r of
+  // the result = sum of run r of a[c].
+  template <int kRun>
+  static Vec add_runs(const Vec* a) {
+    if constexpr (kRun == 2) {
+      const Vec e = add(_mm256_shuffle_ps(a[0], a[1], 0x88), _mm256_shuffle_ps(a[0], a[1], 0xdd));
+      return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(e), 0xd8));
+    }
+    if constexpr (kRun == 4) {
+      const Vec e = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
+      return _mm256_permutevar8x32_ps(e, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    }
+    return reduce_block(a);
+  }
 
   // Every lane becomes the maximum (sum) of the lanes at the same place modulo kRows.
   template <int kRows>

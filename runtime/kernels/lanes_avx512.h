@@ -22,8 +22,9 @@ namespace bandwall::avx512 {
 struct Lanes {
   using Vec = __m512;
   static constexpr int kWidth = 16;
-  static constexpr int kBlocks = 1;   // reduction blocks of kWidth accumulators held at once
-  static constexpr int kMaxRows = 8;  // query heads that share one pass over keys and values
+  static constexpr int kBlocks = 1;     // reduction blocks of kWidth accumulators held at once
+  static constexpr int kMaxRows = 8;    // query heads that share one pass over values
+  static constexpr int kChunkRows = 4;  // query heads whose keys share a vector
 
   static Vec zero() { return _mm512_setzero_ps(); }
   static Vec set(float x) { return _mm512_set1_ps(x); }
@@ -43,6 +44,10 @@ struct Lanes {
   __attribute__((always_inline)) static void keep_in_register(Vec& v) { asm("" : "+v"(v)); }
   __attribute__((always_inline)) static void prefetch(const std::byte* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+  }
+  // To the second level only: what is used a while later.
+  __attribute__((always_inline)) static void prefetch_far(const std::byte* p) {
+    _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1);
   }
 
   static Vec load_partial(const float* p, std::int64_t n) {
@@ -90,6 +95,51 @@ struct Lanes {
     return _mm512_permutexvar_ps(order, e);
   }
   static float sum(Vec v) { return _mm512_reduce_add_ps(v); }
+
+  // kRun neighbouring floats, over and over.
+  template <int kRun>
+  static Vec load_repeated(const float* p) {
+    if constexpr (kRun == 2) {
+      double pair;
+      __builtin_memcpy(&pair, p, sizeof pair);
+      return _mm512_castpd_ps(_mm512_set1_pd(pair));
+    }
+    if constexpr (kRun == 4) return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
+    if constexpr (kRun == 8) return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
+    return _mm512_loadu_ps(p);
+  }
+  // Each a[c], c < kRun, holds kWidth / kRun runs of kRun lanes; lane c * (kWidth / kRun) + r of
+  // the result = sum of run r of a[c].
+  template <int kRun>
+  static Vec add_runs(const Vec* a) {
+    if constexpr (kRun == 2) {
+      const Vec e = add(_mm512_shuffle_ps(a[0], a[1], 0x88), _mm512_shuffle_ps(a[0], a[1], 0xdd));
+      const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+      return _mm512_castpd_ps(_mm512_permutexvar_pd(order, _mm512_castps_pd(e)));
+    }
+    if constexpr (kRun == 4) {
+      const Vec b = add(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
+      const Vec c = add(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
+      const Vec e = add(_mm512_shuffle_ps(b, c, 0x44), _mm512_shuffle_ps(b, c, 0xee));
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      return _mm512_permutexvar_ps(order, e);
+    }
+    if constexpr (kRun == 8) {
+      Vec b[4], c[2];
+      for (int i = 0; i < 4; ++i) {
+        b[i] = add(_mm512_unpacklo_ps(a[i], a[i + 4]), _mm512_unpackhi_ps(a[i], a[i + 4]));
+      }
+      for (int i = 0; i < 2; ++i) {
+        c[i] = add(_mm512_unpacklo_ps(b[i], b[i + 2]), _mm512_unpackhi_ps(b[i], b[i + 2]));
+      }
+      // Each quarter of c[i] now holds a[i], a[i + 2], a[i + 4], a[i + 6].
+      const Vec e =
+          add(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      return _mm512_permutexvar_ps(order, e);
+    }
+    return reduce_block(a);
+  }
 
   // Every lane becomes the maximum (sum) of the lanes at the same place modulo kRows.
   template <int kRows>

@@ -18,8 +18,9 @@ struct Lanes {
   typedef std::int32_t Ints __attribute__((vector_size(16)));
   typedef std::uint16_t Halves __attribute__((vector_size(8)));
   static constexpr int kWidth = 4;
-  static constexpr int kBlocks = 2;   // reduction blocks of kWidth accumulators held at once
-  static constexpr int kMaxRows = 4;  // query heads that share one pass over keys and values
+  static constexpr int kBlocks = 2;     // reduction blocks of kWidth accumulators held at once
+  static constexpr int kMaxRows = 4;    // query heads that share one pass over values
+  static constexpr int kChunkRows = 2;  // query heads whose keys share a vector
 
   static Vec zero() { return Vec{}; }
   static Vec set(float x) { return Vec{x, x, x, x}; }
@@ -45,6 +46,10 @@ struct Lanes {
   }
   static void keep_in_register(Vec&) {}
   __attribute__((always_inline)) static void prefetch(const std::byte* p) { __builtin_prefetch(p); }
+  // To the second level only: what is used a while later.
+  __attribute__((always_inline)) static void prefetch_far(const std::byte* p) {
+    __builtin_prefetch(p, 0, 2);
+  }
 
   static Vec load_partial(const float* p, std::int64_t n) {
     Vec v = {};
@@ -91,6 +96,23 @@ struct Lanes {
            __builtin_shufflevector(s01, s23, 2, 3, 6, 7);
   }
   static float sum(Vec v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+
+  // kRun neighbouring floats, over and over.
+  template <int kRun>
+  static Vec load_repeated(const float* p) {
+    if constexpr (kRun == 2) return Vec{p[0], p[1], p[0], p[1]};
+    return load(p);
+  }
+  // Each a[c], c < kRun, holds kWidth / kRun runs of kRun lanes; lane c * (kWidth / kRun) + r of
+  // the result = sum of run r of a[c].
+  template <int kRun>
+  static Vec add_runs(const Vec* a) {
+    if constexpr (kRun == 2) {
+      return __builtin_shufflevector(a[0], a[1], 0, 2, 4, 6) +
+             __builtin_shufflevector(a[0], a[1], 1, 3, 5, 7);
+    }
+    return reduce_block(a);
+  }
 
   // Every lane becomes the maximum (sum) of the lanes at the same place modulo kRows.
   template <int kRows>
