@@ -243,13 +243,15 @@ struct GatedFfn {
 // residual += down(activation(gate x) up x) over the normed rows x.
 void gated_feed_forward(Pass& p, const GatedFfn& w) {
   Scratch& s = p.scratch;
-  const bool inner_q8 = wants_q8(p.kernels, w.down.format, w.down.cols);
+  const WantedForm inner_q8 = any_wants_q8(p, {&w.down});
+  w.inner.chunk_scales = inner_q8.chunk_scales;
   const ActivationRows x = s.normed.view(0, p.n, w.quantized);
   const std::int64_t f = w.gate.rows;
   const GatedActivation activate = activation_of(p);
   const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
   const Product up{&w.up, 0, x, nullptr, p.n, s.up.get(), f};
-  for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
+  const std::int64_t piece = piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n);
+  for_pieces(p, {f}, whole_chunks(piece, w.inner),
              [&](std::int64_t, std::int64_t b, std::int64_t e) {
                multiply(p, gate, b, e);
                multiply(p, up, b, e);
@@ -295,7 +297,9 @@ void attend(Pass& p, std::int64_t layer) {
   p.meter.close(OpKind::RopeKv, layer);
   attention(p, layer, w);
   p.meter.close(OpKind::Attention, layer);
-  if (wants_q8(p.kernels, w.o.format, w.o.cols)) {
+  const WantedForm form = any_wants_q8(p, {&w.o});
+  s.attended.chunk_scales = form.chunk_scales;
+  if (form.q8) {
     for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
         quantize_piece(p, s.attended, i, 0, s.attended.cols);
@@ -309,7 +313,7 @@ void attend(Pass& p, std::int64_t layer) {
 void feed_forward(Pass& p, std::int64_t layer) {
   Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
-  const bool q8 = any_wants_q8(p, {&w.gate, &w.up});
+  const WantedForm q8 = any_wants_q8(p, {&w.gate, &w.up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
   gated_feed_forward(p, {w.gate, w.up, w.down, w.ffn_post_norm, s.inner, q8});
@@ -327,7 +331,7 @@ void shared_expert(Pass& p, std::int64_t layer, bool quantized) {
 void head(Pass& p, std::int64_t rows, float* logits) {
   Scratch& s = p.scratch;
   const Matrix& m = p.weights.head;
-  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
+  const WantedForm q8 = any_wants_q8(p, {&m}, rows);
   norm_rows(p, s.residual.get() + (p.n - rows) * s.normed.cols, rows, p.weights.output_norm, q8,
             s.normed);
   p.meter.close(OpKind::OutputNorm, -1);

@@ -130,7 +130,7 @@ void gate_and_up(Pass& p, const LayerWeights& w, bool q8, bool inner_q8) {
   const std::int64_t per_expert = p.n * p.hyper.experts_used / experts;
   const std::int64_t piece =
       piece_rows(p, experts * f, w.expert_gate.row_bytes + w.expert_up.row_bytes, per_expert);
-  for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), piece,
+  for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), whole_chunks(piece, s.expert_inner),
              [&](std::int64_t item, std::int64_t b, std::int64_t e) {
                const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
                const Product gate =
@@ -198,13 +198,15 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
 void route_to_experts(Pass& p, std::int64_t layer) {
   Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
-  const bool q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up, &w.shared_gate, &w.shared_up});
+  const WantedForm q8 =
+      any_wants_q8(p, {&w.expert_gate, &w.expert_up, &w.shared_gate, &w.shared_up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
   route(p, w);
   p.meter.close(OpKind::Router, layer);
 
-  const bool inner_q8 = wants_q8(p.kernels, w.expert_down.format, w.expert_down.cols);
+  const WantedForm inner_q8 = any_wants_q8(p, {&w.expert_down});
+  s.expert_inner.chunk_scales = inner_q8.chunk_scales;
   gate_and_up(p, w, q8, inner_q8);
   down_and_combine(p, w, inner_q8);
   for (const std::int32_t expert : s.choice.active) {

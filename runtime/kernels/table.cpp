@@ -107,7 +107,8 @@ const KernelTable* avx512_kernels() {
                                     avx512::gelu_mul,
                                     avx512::add,
                                     avx512::add_scaled,
-                                    avx512::f32_to_f16};
+                                    avx512::f32_to_f16,
+                                    avx512::quantize_chunks};
   return has_avx512() ? &table : nullptr;
 #else
   return nullptr;
@@ -129,6 +130,14 @@ std::vector<const KernelTable*> usable_kernels() {
 
 bool wants_q8(const KernelTable& table, Format format, std::int64_t cols) {
   return table.isa != "reference" && can_unpack(format) && cols % 32 == 0;
+}
+
+bool wants_chunk_scales(const KernelTable& table, Format format, std::int64_t cols,
+                        std::int64_t n) {
+  constexpr std::int64_t kManyRows = 32;  // below, weights are the time, not products
+  if (table.quantize_chunks == nullptr || cols % kChunk != 0 || n < kManyRows) return false;
+  return format == Format::Q2_K || format == Format::Q3_K || format == Format::Q4_K ||
+         format == Format::Q5_K || format == Format::Q6_K;
 }
 
 }  // namespace bandwall
