@@ -290,13 +290,15 @@ struct FfnWeights {
 void feed_forward_rows(Pass& p, const FfnWeights& w) {
   Scratch& s = p.scratch;
   const bool gated = w.gate.data != nullptr;
-  const bool inner_q8 = wants_q8(p.kernels, w.down.format, w.down.cols);
+  const WantedForm inner_q8 = any_wants_q8(p, {&w.down});
+  w.inner.chunk_scales = inner_q8.chunk_scales;
   const ActivationRows x = s.normed.view(0, p.n, w.quantized);
   const std::int64_t f = w.up.rows;
   float* above = gated ? s.up.get() : w.inner.f32.get();
   const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
   const Product up{&w.up, 0, x, nullptr, p.n, above, f};
-  for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
+  const std::int64_t piece = piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n);
+  for_pieces(p, {f}, whole_chunks(piece, w.inner),
              [&](std::int64_t, std::int64_t b, std::int64_t e) {
                if (gated) multiply(p, gate, b, e);
                multiply(p, up, b, e);
@@ -346,7 +348,9 @@ void attend(Pass& p, std::int64_t layer) {
   p.meter.close(OpKind::RopeKv, layer);
   attention(p, layer, w);
   p.meter.close(OpKind::Attention, layer);
-  if (wants_q8(p.kernels, w.o.format, w.o.cols)) {
+  const WantedForm form = any_wants_q8(p, {&w.o});
+  s.attended.chunk_scales = form.chunk_scales;
+  if (form.q8) {
     for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
         quantize_piece(p, s.attended, i, 0, s.attended.cols);
@@ -360,7 +364,7 @@ void attend(Pass& p, std::int64_t layer) {
 void feed_forward(Pass& p, std::int64_t layer) {
   Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
-  const bool q8 = any_wants_q8(p, {&w.gate, &w.up});
+  const WantedForm q8 = any_wants_q8(p, {&w.gate, &w.up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
   feed_forward_rows(p, {w.gate, w.up, w.down, w.ffn_post_norm, s.inner, q8});
@@ -408,7 +412,7 @@ void add_product(Pass& p, const Matrix& m, const Rows& x, const float* scales) {
 void head(Pass& p, std::int64_t rows, float* logits) {
   Scratch& s = p.scratch;
   const Matrix& m = p.weights.head;
-  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
+  const WantedForm q8 = any_wants_q8(p, {&m}, rows);
   norm_rows(p, s.residual.get() + (p.n - rows) * s.normed.cols, rows, p.weights.output_norm, q8,
             s.normed);
   p.meter.close(OpKind::OutputNorm, -1);

@@ -131,7 +131,7 @@ void gate_and_up(Pass& p, const LayerWeights& w, const ActivationRows& x, bool i
   const std::int64_t per_expert = p.n * p.hyper.experts_used / experts;
   const std::int64_t piece =
       piece_rows(p, experts * f, w.expert_gate.row_bytes + w.expert_up.row_bytes, per_expert);
-  for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), piece,
+  for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), whole_chunks(piece, s.expert_inner),
              [&](std::int64_t item, std::int64_t b, std::int64_t e) {
                const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
                if (gated) {
@@ -216,7 +216,9 @@ void enter_latent(Pass& p, const LayerWeights& w, bool normed_q8, bool latent_q8
 // residual += W latent, the sums of the experts.
 void leave_latent(Pass& p, const LayerWeights& w) {
   Scratch& s = p.scratch;
-  if (wants_q8(p.kernels, w.latent_up.format, w.latent_up.cols)) {
+  const WantedForm form = any_wants_q8(p, {&w.latent_up});
+  s.latent.chunk_scales = form.chunk_scales;
+  if (form.q8) {
     for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) quantize_piece(p, s.latent, i, 0, s.latent.cols);
     });
@@ -242,15 +244,18 @@ void route_to_experts(Pass& p, std::int64_t layer) {
   Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
   const bool narrow = w.latent_down.data != nullptr;
-  const bool expert_q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up});
-  const bool normed_q8 =
-      any_wants_q8(p, {&w.shared_gate, &w.shared_up, &w.latent_down}) || (expert_q8 && !narrow);
+  const WantedForm expert_q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up});
+  const WantedForm normed_q8 =
+      narrow ? any_wants_q8(p, {&w.shared_gate, &w.shared_up, &w.latent_down})
+             : any_wants_q8(p, {&w.expert_gate, &w.expert_up, &w.shared_gate, &w.shared_up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, normed_q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
   route(p, w);
   p.meter.close(OpKind::Router, layer);
 
-  const bool inner_q8 = wants_q8(p.kernels, w.expert_down.format, w.expert_down.cols);
+  const WantedForm inner_q8 = any_wants_q8(p, {&w.expert_down});
+  s.expert_inner.chunk_scales = inner_q8.chunk_scales;
+  s.latent.chunk_scales = expert_q8.chunk_scales;
   if (narrow) enter_latent(p, w, normed_q8, expert_q8);
   gate_and_up(p, w, (narrow ? s.latent : s.normed).view(0, p.n, expert_q8), inner_q8);
   float* sums = s.residual.get();

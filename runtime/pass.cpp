@@ -21,6 +21,7 @@ ActivationRows Rows::view(std::int64_t from, std::int64_t n, bool quantized) con
     x.q8 = q8.get() + from * cols;
     x.scale = scale.get() + from * (cols / 32);
     x.sums16 = sums16.get() + from * (cols / 16);
+    x.chunk_scales = chunk_scales;
   }
   return x;
 }
@@ -137,17 +138,28 @@ void meter_product(Pass& p, const Product& product) {
   p.meter.flops(2 * m.rows * m.cols * product.used);
 }
 
-bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices) {
-  return std::any_of(matrices.begin(), matrices.end(), [&](const Matrix* m) {
-    return m->data != nullptr && wants_q8(p.kernels, m->format, m->cols);
-  });
+WantedForm any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices,
+                        std::int64_t n) {
+  bool any = false, chunks = true;
+  for (const Matrix* m : matrices) {
+    if (m->data == nullptr || !wants_q8(p.kernels, m->format, m->cols)) continue;
+    any = true;
+    chunks = chunks && wants_chunk_scales(p.kernels, m->format, m->cols, n);
+  }
+  return {any, any && chunks};
+}
+
+std::int64_t whole_chunks(std::int64_t piece, const Rows& outputs) {
+  constexpr std::int64_t kColumns = 256;
+  return outputs.chunk_scales ? (piece + kColumns - 1) / kColumns * kColumns : piece;
 }
 
 void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
                     std::int64_t end) {
   const std::int64_t at = row * rows.cols + begin;
-  p.kernels.quantize_rows(rows.f32.get() + at, 1, end - begin, rows.q8.get() + at,
-                          rows.scale.get() + at / 32, rows.sums16.get() + at / 16);
+  const auto quantize = rows.chunk_scales ? p.kernels.quantize_chunks : p.kernels.quantize_rows;
+  quantize(rows.f32.get() + at, 1, end - begin, rows.q8.get() + at, rows.scale.get() + at / 32,
+           rows.sums16.get() + at / 16);
 }
 
 void activate(const Pass& p, float* x, const float* y, std::int64_t n) {
@@ -163,13 +175,14 @@ void activate(const Pass& p, float* x, const float* y, std::int64_t n) {
   }
 }
 
-void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
+void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, WantedForm form,
                Rows& to) {
+  to.chunk_scales = form.chunk_scales;
   const auto eps = static_cast<float>(p.hyper.rms_eps);
   for_range(p, n, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       p.kernels.rms_norm(x + i * to.cols, weight.data, eps, to.cols, to.f32.get() + i * to.cols);
-      if (quantize) quantize_piece(p, to, i, 0, to.cols);
+      if (form.q8) quantize_piece(p, to, i, 0, to.cols);
     }
   });
   p.meter.weights(weight.size * 4);

@@ -53,6 +53,7 @@ struct Rows {
   Buffer<std::int8_t> q8;
   Buffer<float> scale;
   Buffer<std::int16_t> sums16;
+  bool chunk_scales = false;  // how quantize_piece does it; pieces are then whole chunks of 256
 
   void resize(std::int64_t rows, std::int64_t width);
   // Rows [from, from + n); with the 8-bit form only when it was made.
@@ -167,12 +168,27 @@ struct Product {
 void multiply(const Pass& p, const Product& product, std::int64_t begin,
               std::int64_t end);  // with bias
 void meter_product(Pass& p, const Product& product);
-bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices);
+
+// Which 8-bit form of their rows of x some matrices want.
+struct WantedForm {
+  bool q8 = false, chunk_scales = false;
+  WantedForm(bool quantized) : q8(quantized) {}  // NOLINT: groups, when nothing else is known
+  WantedForm(bool quantized, bool chunks) : q8(quantized), chunk_scales(chunks) {}
+  operator bool() const { return q8; }  // NOLINT
+};
+// The 8-bit form when any wants it, with chunk scales when all of those gain by them for n rows.
+WantedForm any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices,
+                        std::int64_t n);
+inline WantedForm any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices) {
+  return any_wants_q8(p, matrices, p.n);
+}
+// Pieces of rows of W whose outputs are rows that will be quantized: whole chunks where needed.
+std::int64_t whole_chunks(std::int64_t piece, const Rows& outputs);
 
 // x = activation(x) y, or the activation of y alone where it needs no gate.
 void activate(const Pass& p, float* x, const float* y, std::int64_t n);
 
-void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
+void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, WantedForm form,
                Rows& to);
 void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
                     std::int64_t end);

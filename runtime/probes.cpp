@@ -128,7 +128,9 @@ ProbeRows probe_rows(const KernelTable& table, Format format, std::int64_t n, st
     p.sums16.resize(static_cast<std::size_t>(n * cols / 16));
     auto* aligned = reinterpret_cast<std::int8_t*>(
         (reinterpret_cast<std::uintptr_t>(p.q8.data()) + 63) & ~std::uintptr_t{63});
-    table.quantize_rows(p.f32.data(), n, cols, aligned, p.scale.data(), p.sums16.data());
+    p.rows.chunk_scales = wants_chunk_scales(table, format, cols, n);
+    const auto quantize = p.rows.chunk_scales ? table.quantize_chunks : table.quantize_rows;
+    quantize(p.f32.data(), n, cols, aligned, p.scale.data(), p.sums16.data());
     p.rows.q8 = aligned;
     p.rows.scale = p.scale.data();
     p.rows.sums16 = p.sums16.data();

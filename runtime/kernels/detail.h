@@ -46,6 +46,8 @@ BANDWALL_KERNEL_DECLARATIONS
 
 namespace avx512 {
 BANDWALL_KERNEL_DECLARATIONS
+void quantize_chunks(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
+                     float* scale, std::int16_t* sums16);
 }
 
 }  // namespace bandwall

@@ -6,37 +6,33 @@
 #endif
 
 #include "runtime/kernels/detail.h"
+#include "runtime/kernels/gemm_tile_avx512.h"
 #include "runtime/kernels/matmul_avx512.h"
 #include "runtime/kernels/unpack_more_avx512.h"
 
-// Many rows of x. A tile of 32 rows x 256 columns of W is unpacked once: each register holds 4
-// columns of 16 rows, so one broadcast of 4 activations feeds 16 dot products per instruction.
-// Tile, activations of the pass and sums stay in the first two cache levels.
+// Many rows of x. A tile of 32 rows x 256 columns of W is unpacked once and multiplied by all of
+// them. Tile, activations of the pass and sums stay in the first two cache levels. Integer sums of
+// a group of columns are scaled in float32; where all groups of a chunk share the scale of x
+// (chunk_scales), minima are an integer product of their own and x is scaled once per chunk.
 
 namespace bandwall::avx512 {
 namespace {
 
-constexpr int kTileRows = 32;
-constexpr int kBlock = 6;                        // rows of x per register block
+constexpr int kBlock = 8;                        // rows of x per register block
 constexpr std::int64_t kPass = 128;              // rows of x per pass, a bound
 constexpr std::int64_t kPackBytes = 128 * 1024;  // activations of one pass
 
-struct Tile {
-  alignas(64) Byte q[64][2][64];        // [4 columns][16 rows][row, column]
-  alignas(64) float scale[16][kTileRows];
-  alignas(64) float min[16][kTileRows];
-};
-
 // Activations of a pass, chunk after chunk, row after row; per chunk and row 256 values, 8 scales,
-// and per group the start of the integer sum and minus scale times sum.
+// and per group the start of the integer sum, minus scale times sum, and the sum in 16 bits.
 struct Packed {
   alignas(64) std::int8_t q[kPackBytes];
   alignas(64) float scale[kPackBytes / 32];
   alignas(64) std::int32_t start[kPackBytes / 16];
   alignas(64) float sum[kPackBytes / 16];
+  alignas(64) std::int32_t pair[kPackBytes / 32];
 };
 
-thread_local Packed packed;
+thread_local Packed packed_rows;
 
 BANDWALL_INLINE void transpose(const Byte* in, std::int64_t in_stride, Byte* out,
                                std::int64_t out_stride) {
@@ -94,128 +90,261 @@ BANDWALL_INLINE void store_row(const __m512i* w, Byte* q) {
   }
 }
 
-// Up to 16 rows of one chunk into half a tile. `bytes_left` < chunk_bytes: the last, partial chunk.
+// Where the halves of a tile come from. Rows one by one, for any format:
 template <class U>
-void unpack_half(const U& u, const Byte* w, std::int64_t row_bytes, int rows,
-                 std::int64_t chunk_bytes, std::int64_t bytes_left, Tile& tile, int half) {
-  alignas(64) Byte q[16][256];
-  alignas(64) float s[16][16], c[16][16];
-  for (int r = 0; r < 16; ++r) {
-    __m512i v[4];
-    __m512 scale = _mm512_setzero_ps(), min = _mm512_setzero_ps();
-    if (r >= rows) {
-      for (int j = 0; j < 4; ++j) v[j] = _mm512_setzero_si512();
-    } else if (bytes_left < chunk_bytes) {
-      alignas(64) Byte padded[kMaxChunkBytes] = {};
-      __builtin_memcpy(padded, w + r * row_bytes, static_cast<std::size_t>(bytes_left));
-      u.load(padded, v, scale, min);
-    } else {
-      const Byte* block = w + r * row_bytes;
-      for (std::int64_t line = 0; line < chunk_bytes; line += 64) {  // two tiles ahead
-        _mm_prefetch(reinterpret_cast<const char*>(block + 2 * chunk_bytes + line), _MM_HINT_T0);
-      }
-      u.load(block, v, scale, min);
+struct ByRow {
+  static constexpr int kGroup = U::kGroup;
+  static constexpr Minima kMinima = U::kMin ? Minima::Real : Minima::None;
+  static constexpr bool kChunkScales = false;
+  static constexpr std::int64_t kBytes = U::kBytes;
+
+  static __m512i offsets() {
+    __m512i offset = _mm512_set1_epi32(U::offset(0));
+    if constexpr (U::kScaled) {
+      offset = _mm512_cvtps_epi32(_mm512_div_ps(_mm512_cvtepi32_ps(offset), U::lane_factor()));
     }
-    store_row<U::kOrder>(v, q[r]);
-    if constexpr (U::kScaled) scale = _mm512_mul_ps(scale, u.lane_factor());
-    _mm512_store_ps(s[r], scale);
-    if constexpr (U::kGroup == 16 && U::kMin) _mm512_store_ps(c[r], min);
+    return offset;
   }
-  for (int p = 0; p < 4; ++p) transpose(q[0] + 64 * p, 256, tile.q[16 * p][half], 128);
-  constexpr std::int64_t stride = kTileRows * sizeof(float);
-  Byte* scales = reinterpret_cast<Byte*>(&tile.scale[0][16 * half]);
-  Byte* minima = reinterpret_cast<Byte*>(&tile.min[0][16 * half]);
-  if constexpr (U::kGroup == 32) {
-    alignas(64) float both[16][16];
-    transpose(reinterpret_cast<Byte*>(s), 64, reinterpret_cast<Byte*>(both), 64);
-    for (int g = 0; g < 8; ++g) {
-      _mm512_store_ps(scales + g * stride, _mm512_load_ps(both[g]));
-      if constexpr (U::kMin) _mm512_store_ps(minima + g * stride, _mm512_load_ps(both[g + 8]));
+  static void load(const RowBlock& block, Tile& tile, int half) {
+    alignas(64) Byte q[16][256];
+    alignas(64) float s[16][16], c[16][16];
+    for (int r = 0; r < 16; ++r) {
+      __m512i v[4];
+      __m512 scale = _mm512_setzero_ps(), min = _mm512_setzero_ps();
+      U::load(block.first + r * block.stride, v, scale, min);
+      store_row<U::kOrder>(v, q[r]);
+      if constexpr (U::kScaled) scale = _mm512_mul_ps(scale, U::lane_factor());
+      _mm512_store_ps(s[r], scale);
+      if constexpr (U::kGroup == 16 && U::kMin) _mm512_store_ps(c[r], min);
     }
-  } else {
-    transpose(reinterpret_cast<Byte*>(s), 64, scales, stride);
-    if constexpr (U::kMin) transpose(reinterpret_cast<Byte*>(c), 64, minima, stride);
+    for (int p = 0; p < 4; ++p) transpose(q[0] + 64 * p, 256, tile.q[16 * p][half], 128);
+    constexpr std::int64_t stride = kTileRows * sizeof(float);
+    Byte* scales = reinterpret_cast<Byte*>(&tile.scale[0][16 * half]);
+    Byte* minima = reinterpret_cast<Byte*>(&tile.min[0][16 * half]);
+    if constexpr (U::kGroup == 32) {
+      alignas(64) float both[16][16];
+      transpose(reinterpret_cast<Byte*>(s), 64, reinterpret_cast<Byte*>(both), 64);
+      for (int g = 0; g < 8; ++g) {
+        _mm512_store_ps(scales + g * stride, _mm512_load_ps(both[g]));
+        if constexpr (U::kMin) _mm512_store_ps(minima + g * stride, _mm512_load_ps(both[g + 8]));
+      }
+    } else {
+      transpose(reinterpret_cast<Byte*>(s), 64, scales, stride);
+      if constexpr (U::kMin) transpose(reinterpret_cast<Byte*>(c), 64, minima, stride);
+    }
+  }
+};
+
+// 16 rows at a time. Integer minima need the scales of x to be those of chunks.
+template <class T, bool chunk_scales>
+struct ByBlock {
+  static_assert(chunk_scales || T::kMinima != Minima::Integer);
+  static constexpr int kGroup = T::kGroup;
+  static constexpr Minima kMinima = T::kMinima;
+  static constexpr bool kChunkScales = chunk_scales;
+  static constexpr std::int64_t kBytes = T::kBytes;
+
+  static __m512i offsets() {
+    alignas(64) std::int32_t offset[16];
+    for (int g = 0; g < 16; ++g) offset[g] = T::offset(g);
+    return _mm512_load_si512(offset);
+  }
+  static void load(const RowBlock& block, Tile& tile, int half) { T::unpack(block, tile, half); }
+};
+
+// Up to 16 rows of one chunk into half a tile. `left` < chunk_bytes: the last, partial chunk.
+// `next`: the same place of a chunk that is needed soon.
+template <class S>
+void load_half(const Byte* w, std::int64_t row_bytes, int rows, std::int64_t left, const Byte* next,
+               Tile& tile, int half) {
+  if (rows >= 16 && left >= S::kBytes) {
+    for (std::int64_t r = 0; r < 16; ++r) {
+      for (std::int64_t line = 0; line < S::kBytes; line += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(next + r * row_bytes + line), _MM_HINT_T0);
+      }
+    }
+    S::load({w, row_bytes}, tile, half);
+    return;
+  }
+  alignas(64) Byte padded[16][kMaxChunkBytes] = {};
+  const std::int64_t size = left < S::kBytes ? left : S::kBytes;
+  for (std::int64_t r = 0; r < rows && r < 16; ++r) {
+    __builtin_memcpy(padded[r], w + r * row_bytes, static_cast<std::size_t>(size));
+  }
+  S::load({padded[0], kMaxChunkBytes}, tile, half);
+}
+
+// Integer dot products of one group: sums of 32 rows of W for N rows of x. 2 N of them hide the
+// latency of the instruction; 16 is the best.
+template <class S, int N>
+BANDWALL_INLINE void dot_group(const Tile& tile, int g, const std::int8_t* q,
+                               const std::int32_t* start, __m512i (&dot)[2][N]) {
+  constexpr int steps = S::kGroup / 4;
+  BANDWALL_UNROLL
+  for (int i = 0; i < N; ++i) {
+    for (int z = 0; z < 2; ++z) {
+      dot[z][i] = S::kMinima == Minima::Integer ? _mm512_setzero_si512()
+                                                : _mm512_set1_epi32(start[16 * i + g]);
+    }
+  }
+  BANDWALL_UNROLL
+  for (int k = 0; k < steps; ++k) {
+    const int step = g * steps + k;
+    const __m512i first = _mm512_load_si512(tile.q[step][0]);
+    const __m512i second = _mm512_load_si512(tile.q[step][1]);
+    BANDWALL_UNROLL
+    for (int i = 0; i < N; ++i) {
+      std::int32_t four;
+      __builtin_memcpy(&four, q + 256 * i + 4 * step, 4);
+      const __m512i x = _mm512_set1_epi32(four);
+      dot[0][i] = _mm512_dpbusd_epi32(dot[0][i], first, x);
+      dot[1][i] = _mm512_dpbusd_epi32(dot[1][i], second, x);
+    }
   }
 }
 
-// 16 Z rows of the tile times N rows of x, one chunk; adds to `sums` (kTileRows floats per row).
-template <class U, int Z, int N>
-BANDWALL_INLINE void multiply_block(const Tile& tile, int groups, std::int64_t at, float* sums) {
-  constexpr int steps = U::kGroup / 4;
-  const std::int8_t* q = packed.q + 256 * at;
-  const float* x_scale = packed.scale + 8 * at;
-  const std::int32_t* x_start = packed.start + 16 * at;
-  const float* x_sum = packed.sum + 16 * at;
-  __m512 total[Z][N];
+// A tile times N rows of x, one chunk; adds to `sums` (kTileRows floats per row of x). Every group
+// of x has a scale.
+template <class S, int N>
+BANDWALL_INLINE void multiply_groups(const Packed& p, const Tile& tile, int groups, std::int64_t at,
+                                     float* sums) {
+  const float* x_scale = p.scale + 8 * at;
+  const float* x_sum = p.sum + 16 * at;
+  __m512 total[2][N];
   for (int i = 0; i < N; ++i) {
-    for (int z = 0; z < Z; ++z) total[z][i] = _mm512_load_ps(sums + kTileRows * i + 16 * z);
+    for (int z = 0; z < 2; ++z) total[z][i] = _mm512_load_ps(sums + kTileRows * i + 16 * z);
   }
   for (int g = 0; g < groups; ++g) {
-    __m512i dot[Z][N];
+    __m512i dot[2][N];
+    dot_group<S>(tile, g, p.q + 256 * at, p.start + 16 * at, dot);
     BANDWALL_UNROLL
-    for (int i = 0; i < N; ++i) {
-      for (int z = 0; z < Z; ++z) dot[z][i] = _mm512_set1_epi32(x_start[16 * i + g]);
-    }
-    BANDWALL_UNROLL
-    for (int k = 0; k < steps; ++k) {
-      const int step = g * steps + k;
-      __m512i w[Z];
-      for (int z = 0; z < Z; ++z) w[z] = _mm512_load_si512(tile.q[step][z]);
-      BANDWALL_UNROLL
-      for (int i = 0; i < N; ++i) {
-        std::int32_t four;
-        __builtin_memcpy(&four, q + 256 * i + 4 * step, 4);
-        const __m512i x = _mm512_set1_epi32(four);
-        for (int z = 0; z < Z; ++z) dot[z][i] = _mm512_dpbusd_epi32(dot[z][i], w[z], x);
-      }
-    }
-    BANDWALL_UNROLL
-    for (int z = 0; z < Z; ++z) {
+    for (int z = 0; z < 2; ++z) {
       const __m512 scale = _mm512_load_ps(tile.scale[g] + 16 * z);
       const __m512 min = _mm512_load_ps(tile.min[g] + 16 * z);
       BANDWALL_UNROLL
       for (int i = 0; i < N; ++i) {
-        const __m512 x = _mm512_set1_ps(x_scale[8 * i + g * U::kGroup / 32]);
+        const __m512 x = _mm512_set1_ps(x_scale[8 * i + g * S::kGroup / 32]);
         const __m512 value = _mm512_cvtepi32_ps(dot[z][i]);
         total[z][i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), x, total[z][i]);
-        if constexpr (U::kMin) {
-          total[z][i] = _mm512_fmadd_ps(min, _mm512_set1_ps(x_sum[16 * i + g]), total[z][i]);
+        if constexpr (S::kMinima == Minima::Real) {
+          const __m512 sum = _mm512_set1_ps(x_sum[16 * i + g]);
+          total[z][i] = _mm512_fmadd_ps(min, sum, total[z][i]);
         }
       }
     }
   }
   for (int i = 0; i < N; ++i) {
-    for (int z = 0; z < Z; ++z) _mm512_store_ps(sums + kTileRows * i + 16 * z, total[z][i]);
+    for (int z = 0; z < 2; ++z) _mm512_store_ps(sums + kTileRows * i + 16 * z, total[z][i]);
+  }
+}
+
+// The same where all groups of x share a scale: minima are an integer product of their own, and x
+// is scaled once.
+template <class S, int N>
+BANDWALL_INLINE void multiply_chunk(const Packed& p, const Tile& tile, std::int64_t at,
+                                    float* sums) {
+  __m512i dot[2][N];
+  __m512 total[2][N];
+  for (int i = 0; i < N; ++i) {
+    for (int z = 0; z < 2; ++z) total[z][i] = _mm512_setzero_ps();
+  }
+  for (int g = 0; g < 256 / S::kGroup; ++g) {
+    dot_group<S>(tile, g, p.q + 256 * at, p.start + 16 * at, dot);
+    BANDWALL_UNROLL
+    for (int z = 0; z < 2; ++z) {
+      const __m512 scale = _mm512_load_ps(tile.scale[g] + 16 * z);
+      BANDWALL_UNROLL
+      for (int i = 0; i < N; ++i) {
+        total[z][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[z][i]), scale, total[z][i]);
+      }
+    }
+  }
+  if constexpr (S::kMinima == Minima::Integer) {
+    const std::int32_t* x_pair = p.pair + 8 * at;
+    for (int i = 0; i < N; ++i) {
+      for (int z = 0; z < 2; ++z) dot[z][i] = _mm512_setzero_si512();
+    }
+    BANDWALL_UNROLL
+    for (int pair = 0; pair < 128 / S::kGroup; ++pair) {
+      BANDWALL_UNROLL
+      for (int z = 0; z < 2; ++z) {
+        const __m512i min = _mm512_load_si512(tile.min_pair[pair] + 16 * z);
+        BANDWALL_UNROLL
+        for (int i = 0; i < N; ++i) {
+          const __m512i x = _mm512_set1_epi32(x_pair[8 * i + pair]);
+          dot[z][i] = _mm512_dpwssd_epi32(dot[z][i], min, x);
+        }
+      }
+    }
+    for (int z = 0; z < 2; ++z) {
+      const __m512 scale = _mm512_load_ps(tile.min_scale + 16 * z);
+      for (int i = 0; i < N; ++i) {
+        total[z][i] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(dot[z][i]), scale, total[z][i]);
+      }
+    }
+  }
+  const float* x_scale = p.scale + 8 * at;
+  for (int i = 0; i < N; ++i) {
+    const __m512 x = _mm512_set1_ps(x_scale[8 * i]);
+    for (int z = 0; z < 2; ++z) {
+      float* to = sums + kTileRows * i + 16 * z;
+      _mm512_store_ps(to, _mm512_fmadd_ps(total[z][i], x, _mm512_load_ps(to)));
+    }
+  }
+}
+
+template <class S, int N>
+void multiply_block(const Packed& p, const Tile& tile, int groups, std::int64_t at, float* sums) {
+  if constexpr (S::kChunkScales) {
+    multiply_chunk<S, N>(p, tile, at, sums);
+  } else {
+    multiply_groups<S, N>(p, tile, groups, at, sums);
   }
 }
 
 // Register blocks of nearly equal size: a short last one would wait on its own sums.
-template <class U, int Z>
-void multiply_tile(const Tile& tile, int groups, std::int64_t at, std::int64_t n, float* sums) {
+template <class S>
+void multiply_tile(const Packed& p, const Tile& tile, int groups, std::int64_t at, std::int64_t n,
+                   float* sums) {
   std::int64_t blocks = (n + kBlock - 1) / kBlock;
   for (std::int64_t i = 0; i < n; --blocks) {
     const std::int64_t size = (n - i + blocks - 1) / blocks;
     float* to = sums + kTileRows * i;
     switch (size) {
-      case 6: multiply_block<U, Z, 6>(tile, groups, at + i, to); break;
-      case 5: multiply_block<U, Z, 5>(tile, groups, at + i, to); break;
-      case 4: multiply_block<U, Z, 4>(tile, groups, at + i, to); break;
-      case 3: multiply_block<U, Z, 3>(tile, groups, at + i, to); break;
-      case 2: multiply_block<U, Z, 2>(tile, groups, at + i, to); break;
-      default: multiply_block<U, Z, 1>(tile, groups, at + i, to); break;
+      case 8:
+        multiply_block<S, 8>(p, tile, groups, at + i, to);
+        break;
+      case 7:
+        multiply_block<S, 7>(p, tile, groups, at + i, to);
+        break;
+      case 6:
+        multiply_block<S, 6>(p, tile, groups, at + i, to);
+        break;
+      case 5:
+        multiply_block<S, 5>(p, tile, groups, at + i, to);
+        break;
+      case 4:
+        multiply_block<S, 4>(p, tile, groups, at + i, to);
+        break;
+      case 3:
+        multiply_block<S, 3>(p, tile, groups, at + i, to);
+        break;
+      case 2:
+        multiply_block<S, 2>(p, tile, groups, at + i, to);
+        break;
+      default:
+        multiply_block<S, 1>(p, tile, groups, at + i, to);
+        break;
     }
     i += size;
   }
 }
 
-// Rows i0 .. of x, columns k0 .. (a whole number of groups) into `packed`.
-template <class U>
-void pack(const U& u, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std::int64_t k0,
-          std::int64_t width) {
-  __m512i offset = _mm512_set1_epi32(-u.offset(0));  // per group
-  if constexpr (U::kScaled) {
-    offset = _mm512_cvtps_epi32(_mm512_div_ps(_mm512_cvtepi32_ps(offset), u.lane_factor()));
-  }
+// Rows i0 .. of x, columns k0 .. (a whole number of groups).
+template <int group>
+void pack(__m512i offsets, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std::int64_t k0,
+          std::int64_t width, Packed& packed) {
+  const __m512i negative_offsets = _mm512_sub_epi32(_mm512_setzero_si512(), offsets);
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t row = a.x_rows == nullptr ? i0 + i : a.x_rows[i0 + i];
     for (std::int64_t k = 0; k < width; k += 256) {
@@ -231,16 +360,18 @@ void pack(const U& u, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std:
       const __m256i sums = _mm256_maskz_loadu_epi16(groups, a.x.sums16 + from / 16);
       __m512i wide = _mm512_cvtepi16_epi32(sums);
       __m512 group_scale = scale;
-      if constexpr (U::kGroup == 32) {
+      if constexpr (group == 32) {
         wide = _mm512_zextsi256_si512(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
       } else {
         group_scale = _mm512_permutexvar_ps(
             _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), scale);
       }
       _mm256_store_ps(packed.scale + 8 * at, _mm512_castps512_ps256(scale));
-      _mm512_store_si512(packed.start + 16 * at, _mm512_mullo_epi32(wide, offset));
+      _mm512_store_si512(packed.start + 16 * at, _mm512_mullo_epi32(wide, negative_offsets));
       const __m512 negative = _mm512_xor_ps(group_scale, _mm512_set1_ps(-0.0f));
       _mm512_store_ps(packed.sum + 16 * at, _mm512_mul_ps(_mm512_cvtepi32_ps(wide), negative));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(packed.pair + 8 * at),
+                         _mm512_cvtepi32_epi16(wide));
     }
   }
 }
@@ -278,16 +409,18 @@ void store_sums(const float* sums, std::int64_t n, int rows, float* y, std::int6
   }
 }
 
-template <class U>
-void many_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
-  Tile tile;
+template <class S>
+void many_rows(const MatmulArgs& a) {
+  constexpr std::int64_t chunk_bytes = S::kBytes;
+  Packed& x = packed_rows;
+  Tile tile = {};
   alignas(64) float sums[kPass * kTileRows];
   for (std::int64_t i0 = 0; i0 < a.n_used; i0 += kPass) {
     const std::int64_t n = a.n_used - i0 < kPass ? a.n_used - i0 : kPass;
     const std::int64_t pass_width = kPackBytes / n / 256 * 256;
     for (std::int64_t k0 = 0; k0 < a.cols; k0 += pass_width) {
       const std::int64_t width = a.cols - k0 < pass_width ? a.cols - k0 : pass_width;
-      pack(u, a, i0, n, k0, width);
+      pack<S::kGroup>(S::offsets(), a, i0, n, k0, width, x);
       for (std::int64_t r = a.row_begin; r < a.row_end; r += kTileRows) {
         const int rows = static_cast<int>(a.row_end - r < kTileRows ? a.row_end - r : kTileRows);
         float* y = a.y + i0 * a.y_stride + r;
@@ -297,19 +430,21 @@ void many_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
           load_sums(y, a.y_stride, rows, n, sums);
         }
         for (std::int64_t k = 0; k < width; k += 256) {
-          const Byte* w = reinterpret_cast<const Byte*>(a.w) + r * a.row_bytes +
-                          (k0 + k) / 256 * chunk_bytes;
+          const Byte* w =
+              reinterpret_cast<const Byte*>(a.w) + r * a.row_bytes + (k0 + k) / 256 * chunk_bytes;
           const std::int64_t count = width - k < 256 ? width - k : 256;
           const std::int64_t left = chunk_bytes * count / 256;
-          const int groups = static_cast<int>(count / U::kGroup);
+          const int groups = static_cast<int>(count / S::kGroup);
           const std::int64_t at = k / 256 * n;
-          unpack_half(u, w, a.row_bytes, rows, chunk_bytes, left, tile, 0);
-          if (rows <= 16) {
-            multiply_tile<U, 1>(tile, groups, at, n, sums);
-            continue;
+          // Two chunks on, or at the end of the rows that of the next tile.
+          const Byte* next = w + 2 * chunk_bytes;
+          if (k + 512 >= width) next += kTileRows * a.row_bytes - (width / 256 * chunk_bytes);
+          load_half<S>(w, a.row_bytes, rows, left, next, tile, 0);
+          if (rows > 16) {  // else the other half is multiplied for nothing
+            const std::int64_t second = 16 * a.row_bytes;
+            load_half<S>(w + second, a.row_bytes, rows - 16, left, next + second, tile, 1);
           }
-          unpack_half(u, w + 16 * a.row_bytes, a.row_bytes, rows - 16, chunk_bytes, left, tile, 1);
-          multiply_tile<U, 2>(tile, groups, at, n, sums);
+          multiply_tile<S>(x, tile, groups, at, n, sums);
         }
         store_sums(sums, n, rows, y, a.y_stride);
       }
@@ -317,33 +452,53 @@ void many_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
   }
 }
 
-template <class U>
-void multiply(const MatmulArgs& a) {
-  many_rows(a, U{}, U::kBytes);
+// K-quants: two ways, by the scales of x.
+template <class U, class T>
+void by_scales(const MatmulArgs& a) {
+  if (a.x.chunk_scales) return many_rows<ByBlock<T, true>>(a);
+  many_rows<ByRow<U>>(a);
 }
 
 }  // namespace
 
 void many_rows_matmul(const MatmulArgs& a) {
   switch (a.format) {
-    case Format::Q8_0: return multiply<Q8_0>(a);
-    case Format::Q4_0: return multiply<Q4_0>(a);
-    case Format::MXFP4: return multiply<Mxfp4>(a);
-    case Format::Q4_K: return multiply<Q4K>(a);
-    case Format::Q5_K: return multiply<Q5K>(a);
-    case Format::Q6_K: return multiply<Q6K>(a);
-    case Format::Q3_K: return multiply<Q3K>(a);
-    case Format::Q2_K: return multiply<Q2K>(a);
-    case Format::Q4_1: return multiply<Q4_1>(a);
-    case Format::Q5_0: return multiply<Q5_0>(a);
-    case Format::Q5_1: return multiply<Q5_1>(a);
-    case Format::IQ4_NL: return multiply<Iq4Nl>(a);
-    case Format::IQ4_XS: return multiply<Iq4Xs>(a);
-    case Format::TQ1_0: return multiply<Tq1>(a);
-    case Format::TQ2_0: return multiply<Tq2>(a);
-    case Format::Q1_0: return multiply<Q1_0>(a);
-    case Format::Q2_0: return multiply<Q2_0>(a);
-    default: return multiply<Nvfp4>(a);
+    case Format::Q8_0:
+      return many_rows<ByBlock<TileQ8_0, false>>(a);
+    case Format::Q4_0:
+      return many_rows<ByBlock<TileQ4_0, false>>(a);
+    case Format::MXFP4:
+      return many_rows<ByBlock<TileMxfp4, false>>(a);
+    case Format::Q4_K:
+      return by_scales<Q4K, TileQ4K>(a);
+    case Format::Q5_K:
+      return by_scales<Q5K, TileQ5K>(a);
+    case Format::Q6_K:
+      return by_scales<Q6K, TileQ6K>(a);
+    case Format::Q3_K:
+      return by_scales<Q3K, TileQ3K>(a);
+    case Format::Q2_K:
+      return by_scales<Q2K, TileQ2K>(a);
+    case Format::Q4_1:
+      return many_rows<ByRow<Q4_1>>(a);
+    case Format::Q5_0:
+      return many_rows<ByRow<Q5_0>>(a);
+    case Format::Q5_1:
+      return many_rows<ByRow<Q5_1>>(a);
+    case Format::IQ4_NL:
+      return many_rows<ByRow<Iq4Nl>>(a);
+    case Format::IQ4_XS:
+      return many_rows<ByRow<Iq4Xs>>(a);
+    case Format::TQ1_0:
+      return many_rows<ByRow<Tq1>>(a);
+    case Format::TQ2_0:
+      return many_rows<ByRow<Tq2>>(a);
+    case Format::Q1_0:
+      return many_rows<ByRow<Q1_0>>(a);
+    case Format::Q2_0:
+      return many_rows<ByRow<Q2_0>>(a);
+    default:
+      return many_rows<ByRow<Nvfp4>>(a);
   }
 }
 

@@ -20,12 +20,14 @@ namespace bandwall {
 // Activation rows for one matmul: float32, and an 8-bit form made once per op (quantize_rows).
 // 8-bit form: groups of 32 values along the row, value = scale[g] * q; sums16[h] = sum of q over
 // half-groups of 16 (for formats with a minimum). cols not a multiple of 32 have no 8-bit form.
+// chunk_scales: the groups of each 256 columns have the same scale (quantize_chunks).
 struct ActivationRows {
   std::int64_t n = 0, cols = 0;
   const float* f32 = nullptr;       // n rows, stride cols
   const std::int8_t* q8 = nullptr;  // n rows, stride cols, 64-byte aligned base; nullptr = not made
   const float* scale = nullptr;     // n rows, stride cols / 32
   const std::int16_t* sums16 = nullptr;  // n rows, stride cols / 16
+  bool chunk_scales = false;
 };
 
 struct MatmulArgs {
@@ -95,6 +97,10 @@ struct KernelTable {
   void (*conv_silu)(const ConvArgs&);  // recurrence.h
   void (*ssm_scan)(const ScanArgs&);
   void (*delta_rule)(const DeltaArgs&);
+  // quantize_rows with one scale for each 256 columns (ActivationRows::chunk_scales); nullptr where
+  // no kernel is faster with it.
+  void (*quantize_chunks)(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
+                          float* scale, std::int16_t* sums16) = nullptr;
 };
 
 // Expands `n` values (whole blocks) to float32, bit for bit as ggml does. Throws Error (Input) for
@@ -113,6 +119,10 @@ std::vector<const KernelTable*> usable_kernels();  // all that run here, referen
 // kernel); the engine then calls quantize_rows once per op. Kernels also accept rows without it
 // (q8 == nullptr) and then work in float32.
 bool wants_q8(const KernelTable& table, Format format, std::int64_t cols);
+
+// True when n rows of x had better have chunk scales: many rows of K-quants, whose own scales span
+// 256 columns too (so does the reference engine's 8-bit form for them).
+bool wants_chunk_scales(const KernelTable& table, Format format, std::int64_t cols, std::int64_t n);
 
 // Merges `parts` partial results (see AttentionArgs) of n x group rows into out; adds sinks.
 // outs[p] has its rows close together: out_stride = group * head_dim_v.

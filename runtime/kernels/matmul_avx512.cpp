@@ -284,6 +284,44 @@ void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_
   avx2::quantize_rows(x, n, cols, q8, scale, sums16);
 }
 
+void quantize_chunks(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
+                     float* scale, std::int16_t* sums16) {
+  const __m512i ones = bytes(1);
+  for (std::int64_t i = 0; i < n * cols; i += 256) {
+    __m512i top = _mm512_setzero_si512();  // magnitudes order like their bits, NaN on top
+    for (int j = 0; j < 256; j += 16) {
+      const __m512 v = _mm512_abs_ps(_mm512_loadu_ps(x + i + j));
+      top = _mm512_max_epi32(top, _mm512_castps_si512(v));
+    }
+    const int bits = _mm512_reduce_max_epi32(top);
+    float largest;
+    __builtin_memcpy(&largest, &bits, 4);
+    const bool finite = bits < 0x7f800000;
+    const bool used = finite && !(largest < 1e-30f);
+    const float step = used ? largest / 127.0f : finite ? 0.0f : __builtin_nanf("");
+    _mm256_storeu_ps(scale + i / 32, _mm256_set1_ps(step));
+    const __m512 inverse = _mm512_set1_ps(used ? 127.0f / largest : 0.0f);
+    for (int j = 0; j < 256; j += 64) {
+      __m512i q[4];
+      for (int k = 0; k < 4; ++k) {
+        const __m512 v = _mm512_loadu_ps(x + i + j + 16 * k);
+        q[k] = used ? _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse)) : _mm512_setzero_si512();
+      }
+      const __m512i mixed =
+          _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const __m512i packed = _mm512_permutexvar_epi32(order, mixed);
+      _mm512_storeu_si512(q8 + i + j, packed);
+      const __m512i fours = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, packed);
+      const __m512i twos = _mm512_add_epi32(fours, _mm512_shuffle_epi32(fours, _MM_PERM_CDAB));
+      const __m512i sums = _mm512_add_epi32(twos, _mm512_shuffle_epi32(twos, _MM_PERM_BADC));
+      const __m512i first = _mm512_maskz_compress_epi32(0x1111, sums);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(sums16 + (i + j) / 16),
+                       _mm256_castsi256_si128(_mm512_cvtepi32_epi16(first)));
+    }
+  }
+}
+
 }  // namespace bandwall::avx512
 
 #endif

@@ -138,7 +138,8 @@ const KernelTable* avx512_kernels() {
                                     avx512::l2_norm,
                                     avx512::conv_silu,
                                     avx512::ssm_scan,
-                                    avx512::delta_rule};
+                                    avx512::delta_rule,
+                                    avx512::quantize_chunks};
   return has_avx512() ? &table : nullptr;
 #else
   return nullptr;
@@ -160,6 +161,14 @@ std::vector<const KernelTable*> usable_kernels() {
 
 bool wants_q8(const KernelTable& table, Format format, std::int64_t cols) {
   return table.isa != "reference" && can_unpack(format) && cols % 32 == 0;
+}
+
+bool wants_chunk_scales(const KernelTable& table, Format format, std::int64_t cols,
+                        std::int64_t n) {
+  constexpr std::int64_t kManyRows = 32;  // below, weights are the time, not products
+  if (table.quantize_chunks == nullptr || cols % kChunk != 0 || n < kManyRows) return false;
+  return format == Format::Q2_K || format == Format::Q3_K || format == Format::Q4_K ||
+         format == Format::Q5_K || format == Format::Q6_K;
 }
 
 }  // namespace bandwall

@@ -29,14 +29,26 @@ const std::vector<Format>& quantized_formats() {
 // Places of the half-precision scales in a block.
 std::vector<std::size_t> half_fields(Format format) {
   switch (format) {
-    case Format::Q4_1: case Format::Q5_1: case Format::Q4_K: case Format::Q5_K: return {0, 2};
-    case Format::Q2_K: return {80, 82};
-    case Format::Q3_K: return {108};
-    case Format::Q6_K: return {208};
-    case Format::TQ1_0: return {52};
-    case Format::TQ2_0: return {64};
-    case Format::MXFP4: case Format::NVFP4: return {};
-    default: return {0};
+    case Format::Q4_1:
+    case Format::Q5_1:
+    case Format::Q4_K:
+    case Format::Q5_K:
+      return {0, 2};
+    case Format::Q2_K:
+      return {80, 82};
+    case Format::Q3_K:
+      return {108};
+    case Format::Q6_K:
+      return {208};
+    case Format::TQ1_0:
+      return {52};
+    case Format::TQ2_0:
+      return {64};
+    case Format::MXFP4:
+    case Format::NVFP4:
+      return {};
+    default:
+      return {0};
   }
 }
 
@@ -59,8 +71,8 @@ Bytes8 random_weights(Format format, std::int64_t values, Scales scales, std::mt
     if (format == Format::MXFP4) {
       const auto exponent = 118 + random() % 6;
       const std::uint8_t extremes[] = {0, 1, 2, 90, 127, 135};
-      bytes[at] = scales == Scales::Extreme ? extremes[random() % 6]
-                                            : static_cast<std::uint8_t>(exponent);
+      bytes[at] =
+          scales == Scales::Extreme ? extremes[random() % 6] : static_cast<std::uint8_t>(exponent);
     }
     if (format == Format::NVFP4) {
       for (int s = 0; s < 4; ++s) bytes[at + s] &= 0x7f;
@@ -76,7 +88,7 @@ struct Rows {
   ActivationRows view;
 };
 
-Rows random_rows(const KernelTable& table, std::int64_t n, std::int64_t cols,
+Rows random_rows(const KernelTable& table, std::int64_t n, std::int64_t cols, bool chunk_scales,
                  std::mt19937& random) {
   Rows rows;
   const auto count = static_cast<std::size_t>(n * cols);
@@ -91,8 +103,10 @@ Rows random_rows(const KernelTable& table, std::int64_t n, std::int64_t cols,
   rows.sums.resize(count / 16);
   auto* aligned = reinterpret_cast<std::int8_t*>(
       (reinterpret_cast<std::uintptr_t>(rows.q8.data()) + 63) / 64 * 64);
-  table.quantize_rows(rows.f32.data(), n, cols, aligned, rows.scale.data(), rows.sums.data());
-  rows.view = {n, cols, rows.f32.data(), aligned, rows.scale.data(), rows.sums.data()};
+  const auto quantize = chunk_scales ? table.quantize_chunks : table.quantize_rows;
+  quantize(rows.f32.data(), n, cols, aligned, rows.scale.data(), rows.sums.data());
+  rows.view = {n,           cols, rows.f32.data(), aligned, rows.scale.data(), rows.sums.data(),
+               chunk_scales};
   return rows;
 }
 
@@ -100,6 +114,7 @@ struct Case {
   Format format;
   std::int64_t rows, cols, x_n, n_used;
   Scales scales;
+  bool chunk_scales = false;
 };
 
 // y of one row of W and one row of x from the 8-bit values in double, with the error each path may
@@ -135,7 +150,7 @@ Expected expect(const std::vector<float>& w, const Rows& x, std::int64_t row) {
 void check_case(const KernelTable& table, const Case& c, std::uint32_t seed) {
   std::mt19937 random(seed);
   const Bytes8 weights = random_weights(c.format, c.rows * c.cols, c.scales, random);
-  const Rows x = random_rows(table, c.x_n, c.cols, random);
+  const Rows x = random_rows(table, c.x_n, c.cols, c.chunk_scales, random);
   std::vector<std::int32_t> picks;
   for (std::int64_t i = 0; i < c.n_used; ++i) {
     picks.push_back(static_cast<std::int32_t>(random() % static_cast<std::uint32_t>(c.x_n)));
@@ -214,6 +229,9 @@ TEST(Matmul, EveryTableAndFormatOverOddShapes) {
                      std::to_string(c.n_used) + " case " + std::to_string(i));
         check_case(*table, c, static_cast<std::uint32_t>(i));
         if (testing::Test::HasFatalFailure()) return;
+        c.chunk_scales = wants_chunk_scales(*table, format, c.cols, 1000);
+        if (c.chunk_scales) check_case(*table, c, static_cast<std::uint32_t>(i));
+        if (testing::Test::HasFatalFailure()) return;
       }
     }
   }
@@ -240,10 +258,12 @@ TEST(Matmul, SaturatedWeightsAndActivationsDoNotOverflow) {
             if (format == Format::MXFP4) weights[at] = scales[at];
             if (format == Format::NVFP4) std::memcpy(&weights[at], &scales[at], 4);
           }
-          Rows x = random_rows(*table, n, cols, random);
+          const bool chunks = wants_chunk_scales(*table, format, cols, n);
+          Rows x = random_rows(*table, n, cols, chunks, random);
           for (std::size_t i = 0; i < x.f32.size(); ++i) x.f32[i] = (i / 64) % 2 ? -3.0f : 3.0f;
-          table->quantize_rows(x.f32.data(), n, cols, const_cast<std::int8_t*>(x.view.q8),
-                               x.scale.data(), x.sums.data());
+          const auto quantize = chunks ? table->quantize_chunks : table->quantize_rows;
+          quantize(x.f32.data(), n, cols, const_cast<std::int8_t*>(x.view.q8), x.scale.data(),
+                   x.sums.data());
           std::vector<float> y(static_cast<std::size_t>(n * rows)), w(cols);
           MatmulArgs a;
           a.format = format;
@@ -272,7 +292,7 @@ TEST(Matmul, WithoutThe8BitFormWorksInFloat) {
   const std::int64_t cols = 512, rows = 5, n = 3;
   const Bytes8 weights = random_weights(Format::Q4_K, rows * cols, Scales::Moderate, random);
   for (const KernelTable* table : usable_kernels()) {
-    Rows x = random_rows(*table, n, cols, random);
+    Rows x = random_rows(*table, n, cols, false, random);
     x.view.q8 = nullptr;
     std::vector<float> y(rows * n), truth(rows * n);
     MatmulArgs a;
@@ -348,6 +368,45 @@ TEST(KernelTables, BestIsTheLastUsableAndWantsIntegers) {
   EXPECT_FALSE(wants_q8(best_kernels(), Format::IQ2_XXS, 256));
   for (const Format format : quantized_formats()) {
     EXPECT_TRUE(wants_q8(best_kernels(), format, 256));
+  }
+}
+
+TEST(QuantizeChunks, OneScaleForEach256Columns) {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal(0.0f, 30.0f);
+  const std::int64_t n = 2, cols = 256 * 3;
+  std::vector<float> x(n * cols);
+  for (auto& v : x) v = normal(random);
+  std::fill_n(x.begin() + 256, 256, 0.0f);
+  std::fill_n(x.begin() + 512, 256, 1e-38f);
+  x[4 * 256 + 7] = std::numeric_limits<float>::infinity();
+  x[5 * 256 + 255] = std::numeric_limits<float>::quiet_NaN();
+  for (const KernelTable* table : usable_kernels()) {
+    if (table->quantize_chunks == nullptr) continue;
+    SCOPED_TRACE(std::string(table->isa));
+    std::vector<std::int8_t> q(x.size());
+    std::vector<float> scale(x.size() / 32);
+    std::vector<std::int16_t> sums(x.size() / 16);
+    table->quantize_chunks(x.data(), n, cols, q.data(), scale.data(), sums.data());
+    for (std::size_t chunk = 0; chunk < x.size() / 256; ++chunk) {
+      float largest = 0.0f;
+      for (std::size_t i = 0; i < 256; ++i)
+        largest = std::max(largest, std::abs(x[256 * chunk + i]));
+      for (std::size_t g = 8 * chunk; g < 8 * chunk + 8; ++g) {
+        if (chunk < 4) EXPECT_EQ(scale[g], chunk == 1 || chunk == 2 ? 0.0f : largest / 127.0f);
+        if (chunk >= 4) EXPECT_TRUE(std::isnan(scale[g]));
+      }
+    }
+    for (std::size_t i = 0; i < 4 * 256; ++i) {
+      const float step = scale[i / 32];
+      if (step > 0) ASSERT_LE(std::abs(x[i] - step * q[i]), 0.5001f * step);
+      if (step == 0) ASSERT_EQ(q[i], 0);
+    }
+    for (std::size_t h = 0; h < sums.size(); ++h) {
+      int sum = 0;
+      for (int i = 0; i < 16; ++i) sum += q[16 * h + i];
+      ASSERT_EQ(sums[h], sum);
+    }
   }
 }
 
