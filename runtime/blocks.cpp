@@ -298,7 +298,7 @@ void feed_forward_rows(Pass& p, const FfnWeights& w) {
   const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
   const Product up{&w.up, 0, x, nullptr, p.n, above, f};
   const std::int64_t piece = piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n);
-  for_pieces(p, {f}, whole_chunks(piece, w.inner),
+  for_pieces(p, {f}, piece,
              [&](std::int64_t, std::int64_t b, std::int64_t e) {
                if (gated) multiply(p, gate, b, e);
                multiply(p, up, b, e);

@@ -131,7 +131,7 @@ void gate_and_up(Pass& p, const LayerWeights& w, const ActivationRows& x, bool i
   const std::int64_t per_expert = p.n * p.hyper.experts_used / experts;
   const std::int64_t piece =
       piece_rows(p, experts * f, w.expert_gate.row_bytes + w.expert_up.row_bytes, per_expert);
-  for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), whole_chunks(piece, s.expert_inner),
+  for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), piece,
              [&](std::int64_t item, std::int64_t b, std::int64_t e) {
                const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
                if (gated) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -46,14 +47,18 @@ class Buffer {
   std::int64_t count_ = 0;
 };
 
-// Activation rows and their 8-bit form (ActivationRows in kernels.h).
+// Columns whose 8-bit forms belong together (ActivationRows in kernels.h).
+inline constexpr std::int64_t kQuantBlock = 256;
+
+// Activation rows and their 8-bit form.
 struct Rows {
   std::int64_t cols = 0;
   Buffer<float> f32;
   Buffer<std::int8_t> q8;
   Buffer<float> scale;
   Buffer<std::int16_t> sums16;
-  bool chunk_scales = false;  // how quantize_piece does it; pieces are then whole chunks of 256
+  bool chunk_scales = false;  // how quantize_piece does it
+  Buffer<std::atomic<std::int32_t>> arrived;  // values of each block so far: quantize_piece
 
   void resize(std::int64_t rows, std::int64_t width);
   // Rows [from, from + n); with the 8-bit form only when it was made.
@@ -182,14 +187,13 @@ WantedForm any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matr
 inline WantedForm any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices) {
   return any_wants_q8(p, matrices, p.n);
 }
-// Pieces of rows of W whose outputs are rows that will be quantized: whole chunks where needed.
-std::int64_t whole_chunks(std::int64_t piece, const Rows& outputs);
-
 // x = activation(x) y, or the activation of y alone where it needs no gate.
 void activate(const Pass& p, float* x, const float* y, std::int64_t n);
 
 void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, WantedForm form,
                Rows& to);
+// Values [begin, end) of the row are there. Whoever brings the last ones of a block quantizes it,
+// so the result does not depend on how the row was divided.
 void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
                     std::int64_t end);
 
