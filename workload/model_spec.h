@@ -117,6 +117,9 @@ struct ModelSpec {
 // tensors, wrong shapes, duplicated tensors: all problems at once.
 ModelSpec model_from_gguf(std::span<const GgufFile> files);
 
+// general.file_type of a mix (enum llama_ftype in include/llama.h); nullopt for others.
+std::optional<std::int64_t> file_type_number(std::string_view mix);
+
 // Architectures that model_from_gguf knows; each is one row of a table (architectures.cpp).
 std::vector<std::string> known_architectures();
 
