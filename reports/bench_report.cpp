@@ -123,7 +123,8 @@ std::string doubled(std::string text, char quote) {
 
 std::string joined_names() {
   std::string names;
-  for (const auto& [key, value] : fields(BenchRow{}).items()) {
+  const Json all = fields(BenchRow{});  // items() keeps a reference
+  for (const auto& [key, value] : all.items()) {
     names += (names.empty() ? "" : ",") + key;
   }
   return names;
@@ -131,7 +132,8 @@ std::string joined_names() {
 
 std::string joined_values(const BenchRow& r, char quote, const char* between) {
   std::string text;
-  for (const auto& [key, value] : fields(r).items()) {
+  const Json all = fields(r);
+  for (const auto& [key, value] : all.items()) {
     text += (text.empty() ? "" : between) +
             fmt::format("{}{}{}", quote, doubled(scalar_text(value), quote), quote);
   }

@@ -84,6 +84,7 @@ struct Hyper {
   bool attends(std::int64_t l) const { return pattern.empty() || pattern[l] == '*'; }
   // float32 values of recurrent state per sequence, all layers: conv tail and SSM state.
   std::int64_t state_values() const;
+  friend bool operator==(const Hyper&, const Hyper&) = default;
 };
 
 struct TensorSpec {

@@ -169,15 +169,14 @@ std::vector<std::int32_t> some_tokens(std::int64_t n, std::int64_t vocab) {
 
 // Brings every sequence to `depth` positions, by going back where the cache allows it.
 void go_to_depth(Engine& engine, const Test& t, std::int64_t vocab) {
-  if (t.depth > 0 && t.sequences == 1 && engine.position() >= t.depth &&
-      engine.can_rewind(t.depth)) {
+  if (t.depth > 0 && t.sequences == 1 && engine.position() >= t.depth) {
     engine.rewind(t.depth);
     return;
   }
   engine.reset();
   const std::vector<std::int32_t> tokens = some_tokens(t.depth, vocab);
   for (std::int64_t s = 0; t.depth > 0 && s < t.sequences; ++s) {
-    engine.evaluate(tokens, Outputs::None, nullptr, s);
+    engine.evaluate(tokens, Outputs::None);
   }
 }
 
@@ -192,11 +191,7 @@ Seconds repetition(Engine& engine, const Test& t, std::int64_t vocab, Meter& met
   for (std::int64_t i = 0; i < t.n_gen; ++i) {
     const auto row = all.subspan(static_cast<std::size_t>(t.n_prompt + i * t.sequences),
                                  static_cast<std::size_t>(t.sequences));
-    if (t.sequences == 1) {
-      engine.evaluate(row, Outputs::Last, &meter);
-    } else {
-      engine.decode(row, &meter);
-    }
+    engine.evaluate(row, Outputs::Last, &meter);
   }
   return Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
@@ -276,23 +271,6 @@ void measure(Engine& engine, ReadProbe& probe, const Plan& plan, const Test& t, 
   progress_done();
 }
 
-// What the model would do with all its layers, by the ledger and this host's profile.
-void tell_full_depth(const SyntheticChoice& c, const Host& host, BytesPerSecond now,
-                     const Setting& setting) {
-  if (!c.is_cut()) return;
-  BenchRow row;
-  row.n_gen = 1;
-  foretell(host, now, c.full, setting, {0, 1, 0, 1}, row);
-  const Plan unused;
-  const auto bytes = plan_step(c.full, setting.kv, {1, 1, 0, 1}, expected_routing(c.full, 1));
-  note(
-      fmt::format("bandwall: with all {} layers and {} tokens of vocabulary: {} of weights, {} "
-                  "read per token, {:.2f} tok/s expected here in decode",
-                  c.full.hyper.layers, c.full.hyper.vocab,
-                  gb_and_gib(Bytes(static_cast<double>(c.full.weight_bytes()))),
-                  gb_and_gib(bytes.traffic().from_memory()), row.predicted_ts));
-}
-
 int run_bench(const Arguments& a) {
   const Plan plan = make_plan(a);
   std::optional<BenchPeer> peer;
@@ -314,7 +292,6 @@ int run_bench(const Arguments& a) {
     Engine engine(*subject.model, {.context = context,
                                    .n_ubatch = setting.n_ubatch,
                                    .threads = setting.threads,
-                                   .sequences = sequences,
                                    .k = setting.kv.k,
                                    .v = setting.kv.v});
     engine.set_interrupt(&interrupted());
@@ -329,7 +306,9 @@ int run_bench(const Arguments& a) {
       first = false;
       if (peer) pairs += "\n" + bench_pairs(row, peer->name());
     }
-    if (subject.synthetic) tell_full_depth(*subject.synthetic, host, probe.sample(), setting);
+    if (subject.synthetic) {
+      tell_full_depth(*subject.synthetic, host, probe.sample(), setting.kv, setting.threads);
+    }
   }
   fmt::print("{}", bench_foot(plan.form));
   if (plan.form == BenchForm::Markdown) fmt::print("{}", pairs);

@@ -12,6 +12,7 @@
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
 #include "reports/cli/host_profile.h"
+#include "reports/cli/synthetic.h"
 #include "reports/run_report.h"
 #include "runtime/calibrate.h"
 #include "runtime/chat_template.h"
@@ -26,6 +27,8 @@ constexpr const char* kDemoOpening = "Memory bandwidth";  // the demo model goes
 
 // Everything a run needs, made before the first timed token.
 struct Job {
+  std::optional<SyntheticModel> memory;  // outlives the model that lies in it
+  std::optional<SyntheticChoice> synthetic;
   LoadedModel model;
   Tokenizer tokenizer;
   std::string prompt;                // as shown
@@ -68,12 +71,27 @@ std::int64_t chosen_context(const Arguments& a, std::int64_t n_prompt, std::int6
   return asked;
 }
 
-Job prepare(const Arguments& a) {
-  LoadedModel model = open_model(a.text("model"));
+Job open_job(const Arguments& a) {
+  std::optional<SyntheticModel> memory;
+  std::optional<SyntheticChoice> synthetic;
+  if (a.has("synthetic")) {
+    if (a.has("model")) throw Error::input("run", "give -m or --synthetic, not both");
+    synthetic = choose_synthetic(a, a.text("synthetic"));
+    memory = build_synthetic(*synthetic);
+  } else if (a.has("layers") || a.has("vocab")) {
+    throw Error::input("run", "--layers and --vocab go with --synthetic");
+  }
+  LoadedModel model = synthetic ? LoadedModel::from_memory(memory->bytes(), synthetic->title)
+                                : open_model(a.text("model"));
   model.require_kernels();
   Tokenizer tokenizer = Tokenizer::from_gguf(model.files().front());
-  Job job{std::move(model), std::move(tokenizer), {}, {}, 0, {}, {}, {}};
-  const bool demo = a.text("model") == "demo";
+  return {std::move(memory), std::move(synthetic), std::move(model), std::move(tokenizer), {}, {},
+          0, {}, {}, {}};
+}
+
+Job prepare(const Arguments& a) {
+  Job job = open_job(a);
+  const bool demo = !job.synthetic && a.text("model") == "demo";
   job.prompt = given_prompt(a);
   const bool chat = demo && !a.on("raw") && !job.prompt.empty();
   if (job.prompt.empty()) job.prompt = demo ? kDemoOpening : "The memory bandwidth of a machine";
@@ -257,7 +275,7 @@ void print_result(Form form, const RunResult& run) {
 
 RunResult describe(const Arguments& a, const Job& job, const Engine& engine, const Host& host) {
   RunResult run;
-  run.model = a.text("model") == "demo" ? "demo" : job.model.spec().name;
+  run.model = !job.synthetic && a.text("model") == "demo" ? "demo" : job.model.spec().name;
   run.quantization = job.model.spec().quantization;
   run.file_bytes = job.model.file_bytes();
   run.prompt = job.prompt;
@@ -332,6 +350,9 @@ int run_run(const Arguments& a) {
   run.bytes_equal = true;
   for (const Phase& p : run.phases) run.bytes_equal = run.bytes_equal && p.comparison.bytes_equal;
   print_result(form, run);
+  if (job.synthetic) {
+    tell_full_depth(*job.synthetic, host, after.median, job.kv, threads);
+  }
   return kExitDone;
 }
 
@@ -349,6 +370,7 @@ CommandSpec command_run() {
   c.options = {
       {"model,m", "FILE", "demo",
        "a GGUF file (any part of a split one) or the embedded demo model"},
+      option_synthetic(),
       {"prompt,p", "TEXT", "", "prompt; the demo model gets it as a chat turn"},
       {"file,f", "FILE", "", "prompt from a file"},
       {"n-predict,n", "N", "96", "tokens to generate"},
@@ -368,6 +390,7 @@ CommandSpec command_run() {
       {"predicted", "FILE", "", "save the prediction before the run, as JSON"},
       option_profile(),
       option_output("text", "text, md, json, jsonl")};
+  for (const OptionSpec& o : options_cut()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
   return c;
 }

@@ -53,6 +53,24 @@ SyntheticModel build_synthetic(const SyntheticChoice& c) {
   return synthetic_model(c.cut, c.options);
 }
 
+void tell_full_depth(const SyntheticChoice& c, const Host& host, BytesPerSecond now,
+                     const KvConfig& kv, int threads) {
+  if (!c.is_cut()) return;
+  Machine machine = host.profile.machine;
+  Backend backend = host.profile.backend;
+  follow_bandwidth(machine, backend, now);
+  Scenario s;
+  s.n_gen = 1;
+  s.kv = kv;
+  s.threads = threads;
+  const Throughput t = predict_decode(machine, backend, c.full, s);
+  note(fmt::format("bandwall: with all {} layers and {} tokens of vocabulary: {} of weights, {} "
+                   "read per token, {:.2f} tok/s expected here in decode if they fit",
+                   c.full.hyper.layers, c.full.hyper.vocab,
+                   gb_and_gib(Bytes(static_cast<double>(c.full.weight_bytes()))),
+                   gb_and_gib(t.bytes_weights + t.bytes_kv), t.ts));
+}
+
 OptionSpec option_synthetic() {
   return {"synthetic", "MODEL:MIX", "",
           "random weights of a shipped model's true shape, in memory, instead of a file"};

@@ -3,6 +3,7 @@
 //   SyntheticModel memory = build_synthetic(c);   LoadedModel::from_memory(memory.bytes(), c.title)
 #pragma once
 
+#include "reports/cli/host_profile.h"
 #include "reports/cli/options.h"
 #include "runtime/engine.h"
 #include "runtime/synthetic_model.h"
@@ -21,6 +22,11 @@ SyntheticChoice choose_synthetic(const Arguments& arguments, const std::string& 
 
 // The weights in memory; refused with the needed bytes when they exceed what is available.
 SyntheticModel build_synthetic(const SyntheticChoice& choice);
+
+// When layers were left out: what the whole model weighs, reads per token and would give here in
+// decode at the present read bandwidth, as a line on stderr.
+void tell_full_depth(const SyntheticChoice& choice, const Host& host, BytesPerSecond now,
+                     const KvConfig& kv, int threads);
 
 OptionSpec option_synthetic();
 std::vector<OptionSpec> options_cut();  // --layers, --vocab
