@@ -251,7 +251,7 @@ BenchRow blank_row(const Subject& subject, const Plan& plan, const Setting& sett
   return row;
 }
 
-void measure(Engine& engine, ReadProbe& probe, const Plan& plan, const Test& t, std::int64_t vocab,
+void measure(Engine& engine, ReadProbe* probe, const Plan& plan, const Test& t, std::int64_t vocab,
              const BenchPeer* peer, BenchRow& row) {
   if (plan.warm_up) {
     Meter unused;
@@ -261,10 +261,10 @@ void measure(Engine& engine, ReadProbe& probe, const Plan& plan, const Test& t, 
   for (std::int64_t r = 0; r < plan.repetitions; ++r) {
     progress(fmt::format("{}: {} of {}", row.test(), r + 1, plan.repetitions));
     go_to_depth(engine, t, vocab);
-    const BytesPerSecond before = probe.sample();
+    const BytesPerSecond before = probe != nullptr ? probe->sample() : BytesPerSecond(0);
     Meter meter;
     row.samples.push_back(repetition(engine, t, vocab, meter));
-    row.reads.push_back((before + probe.sample()) / 2.0);
+    if (probe != nullptr) row.reads.push_back((before + probe->sample()) / 2.0);
     row.bytes = meter.ledger.traffic().from_memory();
     if (peer != nullptr) row.peer_ts.push_back(peer->measure(row.model_file, row));
   }
@@ -296,18 +296,23 @@ int run_bench(const Arguments& a) {
                                    .v = setting.kv.v});
     engine.set_interrupt(&interrupted());
     const Host host = host_profile(a, spec, setting.threads);
-    ReadProbe probe(setting.threads);
+    std::optional<ReadProbe> probe;
+    if (!a.on("no-probe")) probe.emplace(setting.threads);
+    const auto bandwidth = [&] {
+      return probe ? probe->sample() : host.profile.machine.pool().achievable.value;
+    };
     for (const Test& t : plan.tests) {
       BenchRow row = blank_row(subject, plan, setting, engine, t);
-      foretell(host, probe.sample(), spec, setting, t, row);
-      measure(engine, probe, plan, t, spec.hyper.vocab, peer ? &*peer : nullptr, row);
+      foretell(host, bandwidth(), spec, setting, t, row);
+      measure(engine, probe ? &*probe : nullptr, plan, t, spec.hyper.vocab, peer ? &*peer : nullptr,
+              row);
       fmt::print("{}", bench_row(plan.form, row, first));
       std::fflush(stdout);
       first = false;
       if (peer) pairs += "\n" + bench_pairs(row, peer->name());
     }
     if (subject.synthetic) {
-      tell_full_depth(*subject.synthetic, host, probe.sample(), setting.kv, setting.threads);
+      tell_full_depth(*subject.synthetic, host, bandwidth(), setting.kv, setting.threads);
     }
   }
   fmt::print("{}", bench_foot(plan.form));
@@ -343,6 +348,9 @@ CommandSpec command_bench() {
       {"flash-attn,fa", "0|1", "1", "accepted as llama-bench spells it; attention is always fused"},
       {"n-gpu-layers,ngl", "N", "",
        "accepted as llama-bench spells it; this engine runs on the CPU"},
+      {"no-probe", "", "",
+       "no bandwidth probe beside each repetition: no share of reading, and the "
+       "prediction takes the profile's bandwidth"},
       {"no-warmup", "", "", "no untimed repetition first"},
       {"compare", "PROGRAM", "",
        "another engine's llama-bench, run in alternation on the same file"},

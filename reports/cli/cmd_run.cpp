@@ -85,8 +85,16 @@ Job open_job(const Arguments& a) {
                                 : open_model(a.text("model"));
   model.require_kernels();
   Tokenizer tokenizer = Tokenizer::from_gguf(model.files().front());
-  return {std::move(memory), std::move(synthetic), std::move(model), std::move(tokenizer), {}, {},
-          0, {}, {}, {}};
+  return {std::move(memory),
+          std::move(synthetic),
+          std::move(model),
+          std::move(tokenizer),
+          {},
+          {},
+          0,
+          {},
+          {},
+          {}};
 }
 
 Job prepare(const Arguments& a) {

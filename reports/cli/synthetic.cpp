@@ -64,11 +64,12 @@ void tell_full_depth(const SyntheticChoice& c, const Host& host, BytesPerSecond 
   s.kv = kv;
   s.threads = threads;
   const Throughput t = predict_decode(machine, backend, c.full, s);
-  note(fmt::format("bandwall: with all {} layers and {} tokens of vocabulary: {} of weights, {} "
-                   "read per token, {:.2f} tok/s expected here in decode if they fit",
-                   c.full.hyper.layers, c.full.hyper.vocab,
-                   gb_and_gib(Bytes(static_cast<double>(c.full.weight_bytes()))),
-                   gb_and_gib(t.bytes_weights + t.bytes_kv), t.ts));
+  note(
+      fmt::format("bandwall: with all {} layers and {} tokens of vocabulary: {} of weights, {} "
+                  "read per token, {:.2f} tok/s expected here in decode if they fit",
+                  c.full.hyper.layers, c.full.hyper.vocab,
+                  gb_and_gib(Bytes(static_cast<double>(c.full.weight_bytes()))),
+                  gb_and_gib(t.bytes_weights + t.bytes_kv), t.ts));
 }
 
 OptionSpec option_synthetic() {

@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
 Outcome bench(std::vector<std::string> more) {
-  std::vector<std::string> words = {"bench", "--profile", profile(), "-r", "2"};
+  std::vector<std::string> words = {"bench", "--profile", profile(), "--no-probe", "-r", "2"};
   words.insert(words.end(), more.begin(), more.end());
   return run(words);
 }
@@ -59,9 +59,20 @@ TEST(Bench, ListsRangesAndPairsGiveTheTestsOfLlamaBench) {
                                             "16+0@16", "0+4@16", "8+4@16"));
 }
 
+TEST(Bench, SharesOfReadingNeedTheProbe) {
+  const Outcome o =
+      run({"bench", "--profile", profile(), "-r", "1", "-p", "0", "-n", "1", "-o", "jsonl"});
+  ASSERT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_GT(Json::parse(o.out)["read_share"], 0);
+  const Outcome without = bench({"-p", "0", "-n", "1", "-o", "jsonl"});
+  EXPECT_EQ(Json::parse(without.out)["read_share"], 0);
+}
+
 TEST(Bench, EveryFormHasItsHead) {
-  for (const auto& [form, head] : {std::pair{"md", "| model |"}, {"csv", "build_commit,"},
-                                   {"jsonl", "{\"build_commit\""}, {"sql", "CREATE TABLE"}}) {
+  for (const auto& [form, head] : {std::pair{"md", "| model |"},
+                                   {"csv", "build_commit,"},
+                                   {"jsonl", "{\"build_commit\""},
+                                   {"sql", "CREATE TABLE"}}) {
     const Outcome o = bench({"-p", "0", "-n", "2", "-o", form});
     EXPECT_EQ(o.exit_code, 0) << o.err;
     EXPECT_TRUE(o.out.starts_with(head)) << o.out;
@@ -69,11 +80,19 @@ TEST(Bench, EveryFormHasItsHead) {
 }
 
 TEST(Bench, ReadsAsManyBytesAsPlanned) {
-  const Outcome o = bench({"-m", small_model(), "-p", "0", "-n", "1", "-o", "jsonl"});
-  ASSERT_EQ(o.exit_code, 0) << o.err;
-  const Outcome plan = run({"predict", small_model(), "--machine", "gb10", "-o", "json"});
-  ASSERT_EQ(plan.exit_code, 0) << plan.err;
-  EXPECT_GT(Json::parse(o.out)["bytes"], 0);
+  for (const std::string& model : {small_model(), std::string("demo")}) {
+    const Outcome o = bench({"-m", model, "-p", "0", "-n", "1", "-d", "0,5", "-o", "json"});
+    ASSERT_EQ(o.exit_code, 0) << o.err;
+    const Outcome p = run(
+        {"predict", model, "--machine", "gb10", "-p", "0", "-n", "1", "-d", "0,5", "-o", "json"});
+    ASSERT_EQ(p.exit_code, 0) << p.err;
+    const Json measured = Json::parse(o.out), planned = Json::parse(p.out);
+    ASSERT_EQ(measured.size(), planned.size());
+    for (std::size_t i = 0; i < measured.size(); ++i) {
+      EXPECT_EQ(measured[i]["bytes"],
+                planned[i]["bytes_weights"].get<double>() + planned[i]["bytes_kv"].get<double>());
+    }
+  }
 }
 
 TEST(Bench, WrongUseIsRefused) {
@@ -101,9 +120,10 @@ TEST(Bench, WrongUseIsRefused) {
 
 // A program that answers as llama-bench does.
 std::string scripted_peer(const std::string& body) {
-  const std::string path = file("llama-bench", "#!/bin/sh\nif [ \"$1\" = --help ]; then echo "
-                                               "'-p, --n-prompt -d, --n-depth'; exit; fi\n" +
-                                                   body);
+  const std::string path = file("llama-bench",
+                                "#!/bin/sh\nif [ \"$1\" = --help ]; then echo "
+                                "'-p, --n-prompt -d, --n-depth'; exit; fi\n" +
+                                    body);
   std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   return path;
 }

@@ -63,8 +63,7 @@ TEST(BenchReport, JsonIsOneArrayWhateverTheRows) {
 TEST(BenchReport, CsvAndSqlQuote) {
   EXPECT_NE(bench_row(BenchForm::Csv, row(), true).find("\"a \"\"b\"\" 'c'.gguf\""),
             std::string::npos);
-  EXPECT_NE(bench_row(BenchForm::Sql, row(), true).find("'a \"b\" ''c''.gguf'"),
-            std::string::npos);
+  EXPECT_NE(bench_row(BenchForm::Sql, row(), true).find("'a \"b\" ''c''.gguf'"), std::string::npos);
   EXPECT_NE(bench_head(BenchForm::Sql).find("avg_ts REAL"), std::string::npos);
   const std::string head = bench_head(BenchForm::Csv);
   const auto columns = std::count(head.begin(), head.end(), ',');
