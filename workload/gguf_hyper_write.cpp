@@ -1,4 +1,6 @@
 // Hyper-parameters into metadata: the inverse of gguf_hyper.cpp, key by key.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "workload/architectures.h"
@@ -42,6 +44,10 @@ void write_experts(const Hyper& h, Writer& keys) {
   keys.number("expert_used_count", h.experts_used);
   keys.number("expert_feed_forward_length", h.expert_ffn);
   if (h.dense_layers > 0) keys.number("leading_dense_block_count", h.dense_layers);
+  if (h.shared_ffn > 0) {  // stored as one, as wide as all of them
+    keys.number("expert_shared_count", std::max<std::int64_t>(1, h.shared_ffn / h.expert_ffn));
+    keys.number("expert_shared_feed_forward_length", h.shared_ffn);
+  }
   keys.number("expert_gating_func", gating_code(h.router));
   keys.flag("expert_weights_norm", h.router_norm);
   if (h.router_scale != 1.0) keys.real("expert_weights_scale", h.router_scale);
@@ -51,7 +57,8 @@ void write_experts(const Hyper& h, Writer& keys) {
 
 void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
   Writer keys(a, header);
-  keys.number("block_count", h.layers);
+  keys.number("block_count", h.layers + h.mtp_layers);
+  if (h.mtp_layers > 0) keys.number("nextn_predict_layers", h.mtp_layers);
   keys.number("context_length", h.context_train);
   keys.number("embedding_length", h.hidden);
   keys.number("feed_forward_length", h.ffn > 0 ? h.ffn : h.expert_ffn);
@@ -61,6 +68,10 @@ void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
   keys.number("attention.value_length", h.head_dim_v);
   keys.real("attention.layer_norm_rms_epsilon", h.rms_eps);
   if (h.window > 0) keys.number("attention.sliding_window", h.window);
+  if (h.window_period != a.window_period) {
+    keys.number("attention.sliding_window_pattern", h.window_period);
+  }
+  if (h.rope_base_sliding != 0) keys.real("rope.freq_base_swa", h.rope_base_sliding);
   write_rope(h, keys);
   if (h.experts > 0) write_experts(h, keys);
 }

@@ -31,6 +31,7 @@ SyntheticChoice choose_synthetic(const Arguments& a, const std::string& text) {
   c.full = model_from_shape(shape, mix);
   if (a.has("layers")) cut_layers(shape.hyper, a.integer("layers", 1, shape.hyper.layers));
   if (a.has("vocab")) shape.hyper.vocab = a.integer("vocab", 258, 1 << 24);
+  shape.hyper.mtp_layers = 0;  // not part of a step
   c.cut = model_from_shape(shape, mix);
   c.options.vocabulary = true;
   c.title = fmt::format(
