@@ -468,6 +468,25 @@ BandwidthNow probe_bandwidth(int threads) {
   return {BytesPerSecond(rates.median()), BytesPerSecond(rates.best())};
 }
 
+struct ReadProbe::Impl {
+  explicit Impl(int threads)
+      : arena(arena_bytes(host_info(), true), Pages::Huge),
+        pool(threads > 0 ? threads : default_threads(), Pinning::On) {}
+  Arena arena;
+  ThreadPool pool;
+};
+
+ReadProbe::ReadProbe(int threads) : impl_(std::make_unique<Impl>(threads)) {}
+ReadProbe::~ReadProbe() = default;
+
+BytesPerSecond ReadProbe::sample() {
+  Series rates;
+  for (int i = 0; i < 3; ++i) {
+    rates.add(read_rate(impl_->pool, impl_->arena.data(), impl_->arena.size(), 0.01));
+  }
+  return BytesPerSecond(rates.median());
+}
+
 Calibration calibrate(const CalibrateOptions& options) {
   if (!(options.budget > Seconds(0)) || options.threads < 0) {
     throw Error::input("calibrate", "the budget must be more than 0 s and threads not negative");

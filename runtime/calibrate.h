@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,5 +40,18 @@ struct BandwidthNow {
   BytesPerSecond median, best;
 };
 BandwidthNow probe_bandwidth(int threads);
+
+// The same, short and repeated: one sample is about 40 ms. Reads memory in huge pages where the
+// system grants them, the fastest that memory can be read, so that shares are not flattered.
+class ReadProbe {
+ public:
+  explicit ReadProbe(int threads);
+  ~ReadProbe();
+  BytesPerSecond sample();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace bandwall

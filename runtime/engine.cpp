@@ -326,6 +326,13 @@ void Engine::rewind(std::int64_t position, std::int64_t sequence) {
   s.position = position;
 }
 
+bool Engine::can_rewind(std::int64_t position, std::int64_t sequence) const {
+  const Impl::SequenceState& s = impl_->state(sequence);
+  if (position < 0 || position > s.position) return false;
+  if (position == 0 || position == s.position) return true;
+  return impl_->states.empty() && impl_->cache.can_continue(position, s.written);
+}
+
 std::int64_t Engine::position(std::int64_t sequence) const {
   return impl_->state(sequence).position;
 }

@@ -111,6 +111,7 @@ class Engine {
   // cells that the next position sees, and, for models with recurrent layers, whose state cannot be
   // cut back, unless `position` is 0 or the present one.
   void rewind(std::int64_t position, std::int64_t sequence = 0);
+  bool can_rewind(std::int64_t position, std::int64_t sequence = 0) const;
   std::int64_t position(std::int64_t sequence = 0) const;
   const EngineOptions& options() const;  // as resolved (threads, KV formats, table)
   Bytes kv_bytes() const;                // allocated cache

@@ -149,8 +149,8 @@ void add_op_costs(int threads, OpCostEffort effort, Backend& backend) {
   std::map<bool, double> model_bytes;
   const int rounds = effort == OpCostEffort::Quick ? 9 : 31;
   for (const bool experts : {false, true}) {
-    const SyntheticModel file =
-        synthetic_model(experts ? "qwen3moe" : "llama", small_shape(experts), Format::Q8_0);
+    const SyntheticModel file = synthetic_model(
+        uniform_spec(experts ? "qwen3moe" : "llama", small_shape(experts), Format::Q8_0), {});
     const LoadedModel model = LoadedModel::from_memory(file.bytes(), "probe");
     model_bytes[experts] = static_cast<double>(model.spec().weight_bytes());
     EngineOptions options;

@@ -42,11 +42,11 @@ constexpr Alphabet make_alphabet() {
 
 constexpr Alphabet kAlphabet = make_alphabet();
 
+}  // namespace
+
 std::string_view printable_byte(unsigned char b) {
   return {kAlphabet.text[b].data(), kAlphabet.size[b]};
 }
-
-}  // namespace
 
 struct BpeEncoder::Run {
   std::string printable;

@@ -35,6 +35,8 @@ class BpeEncoder {
   bool whole_words_;
 };
 
+// The character of GPT-2's alphabet that stands for a byte, in UTF-8.
+std::string_view printable_byte(unsigned char b);
 // The bytes that a token's printable characters stand for; other characters stay as they are.
 std::string bytes_of_printable(std::string_view text);
 

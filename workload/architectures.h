@@ -69,4 +69,12 @@ void check_hyper(const Architecture& architecture, const Hyper& hyper, const std
 Hyper read_hyper(const Architecture& architecture, const GgufFile& file,
                  std::vector<Diagnostic>& problems);
 
+// The inverse: keys from which read_hyper() makes the same Hyper (the head and the vocabulary are
+// the tensors' business).
+class GgufHeader;
+void write_hyper(const Architecture& architecture, const Hyper& hyper, GgufHeader& header);
+
+// expert_gating_func: 1 softmax, 2 sigmoid, 3 softmax of the chosen; 0 without experts.
+std::int64_t gating_code(RouterKind kind);
+
 }  // namespace bandwall

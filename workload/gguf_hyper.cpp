@@ -166,20 +166,6 @@ void refuse_softcaps(Keys& keys) {
   }
 }
 
-std::int64_t gating_code(RouterKind kind) {
-  switch (kind) {
-    case RouterKind::SoftmaxAll:
-      return 1;
-    case RouterKind::SigmoidBias:
-      return 2;
-    case RouterKind::SoftmaxSelected:
-      return 3;
-    case RouterKind::None:
-      return 0;
-  }
-  return 0;
-}
-
 // Shared experts are stored as one, as wide as all of them.
 void read_shared_expert(const Architecture& a, Keys& keys, Hyper& h) {
   const std::int64_t count = keys.integer("expert_shared_count", 0);
@@ -242,6 +228,20 @@ void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
 }
 
 }  // namespace
+
+std::int64_t gating_code(RouterKind kind) {
+  switch (kind) {
+    case RouterKind::SoftmaxAll:
+      return 1;
+    case RouterKind::SigmoidBias:
+      return 2;
+    case RouterKind::SoftmaxSelected:
+      return 3;
+    case RouterKind::None:
+      return 0;
+  }
+  return 0;
+}
 
 Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
   Keys keys(a, file, problems);

@@ -248,7 +248,7 @@ std::set<std::string> replaced_names(const Tensors& tensors) {
 }
 
 // general.file_type of llama.cpp files (enum llama_ftype in include/llama.h).
-std::string_view file_type_name(std::int64_t type) {
+const std::map<std::int64_t, std::string_view>& file_types() {
   static const std::map<std::int64_t, std::string_view> names = {
       {0, "F32"},      {1, "F16"},      {2, "Q4_0"},       {3, "Q4_1"},    {7, "Q8_0"},
       {8, "Q5_0"},     {9, "Q5_1"},     {10, "Q2_K"},      {11, "Q3_K_S"}, {12, "Q3_K_M"},
@@ -257,8 +257,12 @@ std::string_view file_type_name(std::int64_t type) {
       {23, "IQ3_XXS"}, {24, "IQ1_S"},   {25, "IQ4_NL"},    {26, "IQ3_S"},  {27, "IQ3_M"},
       {28, "IQ2_S"},   {29, "IQ2_M"},   {30, "IQ4_XS"},    {31, "IQ1_M"},  {32, "BF16"},
       {36, "TQ1_0"},   {37, "TQ2_0"},   {38, "MXFP4_MOE"}, {39, "NVFP4"}};
-  const auto it = names.find(type);
-  return it == names.end() ? std::string_view{} : it->second;
+  return names;
+}
+
+std::string_view file_type_name(std::int64_t type) {
+  const auto it = file_types().find(type);
+  return it == file_types().end() ? std::string_view{} : it->second;
 }
 
 std::string quantization_of(const GgufFile& file, const std::vector<TensorSpec>& tensors) {
@@ -347,6 +351,13 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
   model.quantization = quantization_of(first, model.tensors);
   model.bytes_note = "read from the file";
   return model;
+}
+
+std::optional<std::int64_t> file_type_number(std::string_view mix) {
+  for (const auto& [number, known] : file_types()) {
+    if (known == mix) return number;
+  }
+  return std::nullopt;
 }
 
 std::int64_t Hyper::state_values() const {

@@ -111,6 +111,7 @@ struct Hyper {
   std::int64_t conv_tail_values() const { return (ssm_conv - 1) * conv_channels(); }
   std::int64_t layer_state_values() const { return conv_tail_values() + ssm_state * ssm_inner; }
   std::int64_t state_values() const;
+  friend bool operator==(const Hyper&, const Hyper&) = default;
 };
 
 struct TensorSpec {
@@ -143,6 +144,9 @@ struct ModelSpec {
 // Throws Error (Input) for an unknown architecture (lists the known ones), missing keys, missing
 // tensors, wrong shapes, duplicated tensors: all problems at once.
 ModelSpec model_from_gguf(std::span<const GgufFile> files);
+
+// general.file_type of a mix (enum llama_ftype in include/llama.h); nullopt for others.
+std::optional<std::int64_t> file_type_number(std::string_view mix);
 
 // Architectures that model_from_gguf knows; each is one row of a table (architectures.cpp).
 std::vector<std::string> known_architectures();

@@ -11,6 +11,8 @@
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
+#include "reports/cli/host_profile.h"
+#include "reports/cli/synthetic.h"
 #include "reports/routing_json.h"
 #include "reports/run_report.h"
 #include "runtime/calibrate.h"
@@ -26,6 +28,8 @@ constexpr const char* kDemoOpening = "Memory bandwidth";  // the demo model goes
 
 // Everything a run needs, made before the first timed token.
 struct Job {
+  std::optional<SyntheticModel> memory;  // outlives the model that lies in it
+  std::optional<SyntheticChoice> synthetic;
   LoadedModel model;
   Tokenizer tokenizer;
   std::string prompt;                // as shown
@@ -68,12 +72,35 @@ std::int64_t chosen_context(const Arguments& a, std::int64_t n_prompt, std::int6
   return asked;
 }
 
-Job prepare(const Arguments& a) {
-  LoadedModel model = open_model(a.text("model"));
+Job open_job(const Arguments& a) {
+  std::optional<SyntheticModel> memory;
+  std::optional<SyntheticChoice> synthetic;
+  if (a.has("synthetic")) {
+    if (a.has("model")) throw Error::input("run", "give -m or --synthetic, not both");
+    synthetic = choose_synthetic(a, a.text("synthetic"));
+    memory = build_synthetic(*synthetic);
+  } else if (a.has("layers") || a.has("vocab")) {
+    throw Error::input("run", "--layers and --vocab go with --synthetic");
+  }
+  LoadedModel model = synthetic ? LoadedModel::from_memory(memory->bytes(), synthetic->title)
+                                : open_model(a.text("model"));
   model.require_kernels();
   Tokenizer tokenizer = Tokenizer::from_gguf(model.files().front());
-  Job job{std::move(model), std::move(tokenizer), {}, {}, 0, {}, {}, {}};
-  const bool demo = a.text("model") == "demo";
+  return {std::move(memory),
+          std::move(synthetic),
+          std::move(model),
+          std::move(tokenizer),
+          {},
+          {},
+          0,
+          {},
+          {},
+          {}};
+}
+
+Job prepare(const Arguments& a) {
+  Job job = open_job(a);
+  const bool demo = !job.synthetic && a.text("model") == "demo";
   job.prompt = given_prompt(a);
   const bool chat = demo && !a.on("raw") && !job.prompt.empty();
   if (job.prompt.empty()) job.prompt = demo ? kDemoOpening : "The memory bandwidth of a machine";
@@ -95,43 +122,6 @@ Job prepare(const Arguments& a) {
   job.sampler.min_p = static_cast<float>(a.number("min-p", 0, 1));
   job.sampler.seed = static_cast<std::uint64_t>(a.integer("seed", 0, INT64_MAX));
   return job;
-}
-
-struct Host {
-  ProfileFile profile;
-  std::string note;  // where its figures come from, for the report
-};
-
-// The profile of this host: the file given or the user's own, else a quick calibration, said so.
-Host host_profile(const Arguments& a, const ModelSpec& model, int threads) {
-  const std::string path = a.has("profile") ? a.text("profile") : default_profile_path();
-  if (a.has("profile") || (!path.empty() && std::filesystem::exists(path))) {
-    Host host{load_profile(path), ""};
-    host.note = fmt::format("calibrated {} ({})", host.profile.date, path);
-    if (host.profile.environment.find(host_info().cpu) == std::string::npos) {
-      throw Error::input(
-          path, fmt::format("was measured on another host ({}); run 'bandwall calibrate' here",
-                            host.profile.environment));
-    }
-    return host;
-  }
-  note(
-      "bandwall: this host is not calibrated; measuring it quickly first (bandwall calibrate keeps "
-      "a full profile)");
-  CalibrateOptions options;
-  options.budget = Seconds(12);
-  options.threads = threads;
-  for (const TensorSpec& t : model.tensors) {
-    if (t.n_dims > 1 && t.role != Role::Other) options.formats.push_back(t.format);
-  }
-  options.progress = [](const std::string& what, double done) {
-    progress(fmt::format("calibrating {:3.0f} %: {}", 100 * done, what));
-    if (interrupted()) throw Interrupted{};
-  };
-  const Calibration calibration = calibrate(options);
-  progress_done();
-  if (calibration.host_busy) note("bandwall: " + calibration.warning);
-  return {profile_of(calibration), fmt::format("quick calibration {}", calibration.date)};
 }
 
 // The steps of the job in order: micro-batches of the prompt, then one token at a time.
@@ -295,7 +285,7 @@ void print_result(Form form, const RunResult& run) {
 
 RunResult describe(const Arguments& a, const Job& job, const Engine& engine, const Host& host) {
   RunResult run;
-  run.model = a.text("model") == "demo" ? "demo" : job.model.spec().name;
+  run.model = !job.synthetic && a.text("model") == "demo" ? "demo" : job.model.spec().name;
   run.quantization = job.model.spec().quantization;
   run.file_bytes = job.model.file_bytes();
   run.prompt = job.prompt;
@@ -386,6 +376,9 @@ int run_run(const Arguments& a) {
     routing_file->commit();
   }
   print_result(form, run);
+  if (job.synthetic) {
+    tell_full_depth(*job.synthetic, host, after.median, job.kv, threads);
+  }
   return kExitDone;
 }
 
@@ -403,6 +396,7 @@ CommandSpec command_run() {
   c.options = {
       {"model,m", "FILE", "demo",
        "a GGUF file (any part of a split one) or the embedded demo model"},
+      option_synthetic(),
       {"prompt,p", "TEXT", "", "prompt; the demo model gets it as a chat turn"},
       {"file,f", "FILE", "", "prompt from a file"},
       {"n-predict,n", "N", "96", "tokens to generate"},
@@ -423,6 +417,7 @@ CommandSpec command_run() {
       {"routing", "FILE", "", "save which experts were chosen how often, as JSON"},
       option_profile(),
       option_output("text", "text, md, json, jsonl")};
+  for (const OptionSpec& o : options_cut()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
   return c;
 }

@@ -17,6 +17,8 @@ CommandSpec command_calibrate();
 CommandSpec command_inspect();
 CommandSpec command_tokenize();
 CommandSpec command_eval();
+CommandSpec command_bench();
+CommandSpec command_synth();
 CommandSpec command_show();
 CommandSpec command_doctor();
 

@@ -119,22 +119,19 @@ ProfileFile profile_of(const Calibration& c) {
   return {c.machine, c.backend, c.date, c.environment, c.spread};
 }
 
+const KvFormat* kv_format(const std::string& option, const std::string& text) {
+  if (const KvFormat* format = kv_format_from_name(text)) return format;
+  std::vector<std::string> names;
+  for (const KvFormat& f : all_kv_formats()) names.emplace_back(f.name);
+  const std::string near = suggest(text, names);
+  throw Error::input(option, fmt::format("unknown KV cache format '{}'{}; known: {}", text,
+                                         near.empty() ? "" : "; did you mean " + near + "?",
+                                         fmt::join(names, ", ")));
+}
+
 KvConfig kv_config(const Arguments& arguments) {
-  KvConfig kv;
-  const auto find = [&](const char* key) {
-    const std::string text = arguments.text(key);
-    if (const KvFormat* format = kv_format_from_name(text)) return format;
-    std::vector<std::string> names;
-    for (const KvFormat& f : all_kv_formats()) names.emplace_back(f.name);
-    const std::string near = suggest(text, names);
-    throw Error::input(
-        fmt::format("--{}", key),
-        fmt::format("unknown KV cache format '{}'{}; known: {}", text,
-                    near.empty() ? "" : "; did you mean " + near + "?", fmt::join(names, ", ")));
-  };
-  kv.k = find("cache-type-k");
-  kv.v = find("cache-type-v");
-  return kv;
+  return {kv_format("--cache-type-k", arguments.text("cache-type-k")),
+          kv_format("--cache-type-v", arguments.text("cache-type-v"))};
 }
 
 OptionSpec option_model() {

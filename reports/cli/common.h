@@ -47,7 +47,9 @@ std::string default_profile_path();
 ProfileFile load_profile(const std::string& path);
 ProfileFile profile_of(const Calibration& calibration);
 
-KvConfig kv_config(const Arguments& arguments);  // -ctk, -ctv; Error names the known formats
+// Error names the option and the known formats.
+const KvFormat* kv_format(const std::string& option, const std::string& name);
+KvConfig kv_config(const Arguments& arguments);  // -ctk, -ctv
 
 // Options that several commands have, spelled once.
 OptionSpec option_model();

@@ -50,7 +50,7 @@ TEST(SyntheticModel, LoadsAndComputesFiniteLogits) {
   h.experts = 4;
   h.experts_used = 2;
   h.expert_ffn = 256;
-  const SyntheticModel s = synthetic_model("qwen3moe", h, Format::Q4_K);
+  const SyntheticModel s = synthetic_model(uniform_spec("qwen3moe", h, Format::Q4_K), {});
   const LoadedModel m = LoadedModel::from_memory(s.bytes(), "synthetic");
   EXPECT_EQ(m.spec().hyper.experts, 4);
   Engine engine(m, {.context = 64, .threads = 1});
