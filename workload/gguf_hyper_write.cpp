@@ -1,5 +1,6 @@
 // Hyper-parameters into metadata: the inverse of gguf_hyper.cpp, key by key.
 #include <algorithm>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -16,6 +17,9 @@ class Writer {
   void real(std::string_view key, double value) { header_.real(full(key), value); }
   void flag(std::string_view key, bool value) { header_.flag(full(key), value); }
   void text(std::string_view key, std::string_view value) { header_.text(full(key), value); }
+  void numbers(std::string_view key, const std::vector<std::int64_t>& values) {
+    header_.numbers(full(key), values);
+  }
 
  private:
   std::string full(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
@@ -53,6 +57,25 @@ void write_experts(const Hyper& h, Writer& keys) {
   if (h.router_scale != 1.0) keys.real("expert_weights_scale", h.router_scale);
 }
 
+// Per layer: the value where the block holds such a part, else 0.
+std::vector<std::int64_t> where(const Hyper& h, std::string_view letters, std::int64_t value) {
+  std::vector<std::int64_t> values;
+  for (const char c : h.pattern) {
+    values.push_back(letters.find(c) != std::string_view::npos ? value : 0);
+  }
+  return values;
+}
+
+void write_recurrence(const Hyper& h, Writer& keys) {
+  keys.number("ssm.conv_kernel", h.ssm_conv);
+  keys.number("ssm.inner_size", h.ssm_inner);
+  keys.number("ssm.state_size", h.ssm_state);
+  keys.number("ssm.time_step_rank", h.ssm_heads);
+  keys.number("ssm.group_count", h.ssm_groups);
+  if (h.attention_interval > 0) keys.number("full_attention_interval", h.attention_interval);
+  if (h.expert_latent > 0) keys.number("moe_latent_size", h.expert_latent);
+}
+
 }  // namespace
 
 void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
@@ -61,9 +84,18 @@ void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
   if (h.mtp_layers > 0) keys.number("nextn_predict_layers", h.mtp_layers);
   keys.number("context_length", h.context_train);
   keys.number("embedding_length", h.hidden);
-  keys.number("feed_forward_length", h.ffn > 0 ? h.ffn : h.expert_ffn);
+  const std::int64_t ffn = h.ffn > 0 ? h.ffn : h.expert_ffn;
+  if (h.pattern.empty()) {
+    keys.number("feed_forward_length", ffn);
+  } else {
+    keys.numbers("feed_forward_length", where(h, "E-", ffn));
+  }
   keys.number("attention.head_count", h.heads);
-  keys.number("attention.head_count_kv", h.kv_heads);
+  if (h.pattern.empty()) {
+    keys.number("attention.head_count_kv", h.kv_heads);
+  } else {
+    keys.numbers("attention.head_count_kv", where(h, "*", h.kv_heads));
+  }
   keys.number("attention.key_length", h.head_dim_k);
   keys.number("attention.value_length", h.head_dim_v);
   keys.real("attention.layer_norm_rms_epsilon", h.rms_eps);
@@ -72,8 +104,9 @@ void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
     keys.number("attention.sliding_window_pattern", h.window_period);
   }
   if (h.rope_base_sliding != 0) keys.real("rope.freq_base_swa", h.rope_base_sliding);
-  write_rope(h, keys);
+  if (h.rope != RopeKind::None) write_rope(h, keys);
   if (h.experts > 0) write_experts(h, keys);
+  if (h.ssm_inner > 0) write_recurrence(h, keys);
 }
 
 }  // namespace bandwall

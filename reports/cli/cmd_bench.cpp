@@ -303,8 +303,8 @@ int run_bench(const Arguments& a) {
   for (const Setting& setting : plan.settings) {
     Engine engine(*subject.model, {.context = context,
                                    .n_ubatch = setting.n_ubatch,
-                                   .threads = setting.threads,
                                    .sequences = sequences,
+                                   .threads = setting.threads,
                                    .k = setting.kv.k,
                                    .v = setting.kv.v});
     engine.set_interrupt(&interrupted());
