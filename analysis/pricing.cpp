@@ -168,7 +168,7 @@ void price_attention(const PricingContext& c, const Op& op, OpCost& cost, Pricin
 }
 
 bool ends_in_all_reduce(OpKind kind) {
-  return kind == OpKind::AttnOut || kind == OpKind::Ssm || kind == OpKind::Experts ||
+  return kind == OpKind::AttnOut || kind == OpKind::SsmOut || kind == OpKind::Experts ||
          kind == OpKind::DenseFfn;
 }
 

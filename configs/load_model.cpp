@@ -61,13 +61,16 @@ void read_experts(Reader& r, Hyper& h) {
 
 void read_hybrid(Reader& r, Hyper& h) {
   const auto pattern = r.optional_text("pattern");
-  if (!pattern) return;
-  h.pattern = *pattern;
-  if (pattern->find_first_not_of("ME*-") != std::string::npos) {
-    r.problem("pattern", "may hold M (Mamba-2), E (experts), * (attention), - (dense) only");
-  }
-  if (static_cast<std::int64_t>(pattern->size()) != h.layers) {
-    r.problem("pattern", fmt::format("has {} letters for {} layers", pattern->size(), h.layers));
+  h.attention_interval = or_none(r, "attention_interval", kMostLayers);
+  if (!pattern && h.attention_interval == 0) return;
+  if (pattern) {
+    h.pattern = *pattern;
+    if (pattern->find_first_not_of("ME*-") != std::string::npos) {
+      r.problem("pattern", "may hold M (Mamba-2), E (experts), * (attention), - (dense) only");
+    }
+    if (static_cast<std::int64_t>(pattern->size()) != h.layers) {
+      r.problem("pattern", fmt::format("has {} letters for {} layers", pattern->size(), h.layers));
+    }
   }
   h.ssm_inner = r.integer("ssm_inner", 1, kMostWidth);
   h.ssm_state = r.integer("ssm_state", 1, kMostWidth);

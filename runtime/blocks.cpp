@@ -10,7 +10,8 @@ void project_qkv(Pass& p, const LayerWeights& w) {
   Scratch& s = p.scratch;
   const bool q8 = any_wants_q8(p, {&w.q, &w.k, &w.v});
   const ActivationRows x = s.normed.view(0, p.n, q8);
-  const Product products[3] = {{&w.q, 0, x, nullptr, p.n, s.q.get(), w.q.rows},
+  float* q = p.hyper.attention_gate ? s.q_and_gate.get() : s.q.get();
+  const Product products[3] = {{&w.q, 0, x, nullptr, p.n, q, w.q.rows},
                                {&w.k, 0, x, nullptr, p.n, s.k.get(), w.k.rows},
                                {&w.v, 0, x, nullptr, p.n, s.v.get(), w.v.rows}};
   const std::int64_t rows = w.q.rows + w.k.rows + w.v.rows;
@@ -22,6 +23,18 @@ void project_qkv(Pass& p, const LayerWeights& w) {
     p.meter.floats(p.n * product.matrix->rows);
   }
   p.meter.floats(p.n * s.normed.cols);
+}
+
+// Each head of the projected row is its query and then its gate.
+void split_gates(const Pass& p, std::int64_t i) {
+  const Hyper& h = p.hyper;
+  const std::int64_t dim = h.head_dim_k;
+  const auto bytes = static_cast<std::size_t>(dim) * sizeof(float);
+  const float* from = p.scratch.q_and_gate.get() + i * h.q_rows();
+  for (std::int64_t j = 0; j < h.heads; ++j, from += 2 * dim) {
+    std::memcpy(p.scratch.q.get() + i * h.q_width() + j * dim, from, bytes);
+    std::memcpy(p.scratch.gates.get() + i * h.q_width() + j * dim, from + dim, bytes);
+  }
 }
 
 void norm_heads(Pass& p, float* row, std::int64_t width, std::int64_t dim, const Vector& weight) {
@@ -54,6 +67,7 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
   const float* all_angles = angles_of(p, layer);
   for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
+      if (h.attention_gate) split_gates(p, i);
       float* q = s.q.get() + i * h.q_width();
       float* k = s.k.get() + i * h.k_width();
       const float* v = s.v.get() + i * h.v_width();
@@ -76,7 +90,7 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
     p.meter.flops(4 * p.n * (h.q_width() + h.k_width()));
   }
   p.meter.flops(3 * p.n * (h.heads + h.kv_heads) * p.rope.dims());
-  p.meter.floats(p.n * (2 * h.q_width() + h.k_width() + h.v_width()));
+  p.meter.floats(p.n * (2 * h.q_rows() + h.k_width() + h.v_width()));
   p.meter.kv_written(p.n * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
 }
 
@@ -150,6 +164,17 @@ void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w, std:
   }
 }
 
+void gate_heads(Pass& p) {
+  const std::int64_t width = p.hyper.q_width();
+  for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* row = p.scratch.attended.f32.get() + i * width;
+      p.kernels.sigmoid_mul(p.scratch.gates.get() + i * width, row, width, row);
+    }
+  });
+  p.meter.floats(p.n * width);
+}
+
 void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
   const Hyper& h = p.hyper;
   Scratch& s = p.scratch;
@@ -179,28 +204,12 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
       }
     });
   }
+  if (h.attention_gate) gate_heads(p);
   const std::int64_t out = h.heads * h.head_dim_v;
   p.meter.kv_read((high - low) * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
   p.meter.weights(w.sinks.size * 4);
   p.meter.floats(p.n * (h.q_width() + out));
   p.meter.flops(2 * pairs * (h.q_width() + out));
-}
-
-// residual += W x, in one go per piece of rows.
-void add_product(Pass& p, const Matrix& m, Rows& x) {
-  Scratch& s = p.scratch;
-  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
-  const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
-  for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
-             [&](std::int64_t, std::int64_t b, std::int64_t e) {
-               multiply(p, product, b, e);
-               for (std::int64_t i = 0; i < p.n; ++i) {
-                 p.kernels.add(s.residual.get() + i * m.rows + b, s.product.get() + i * m.rows + b,
-                               e - b);
-               }
-             });
-  meter_product(p, product);
-  p.meter.floats(2 * p.n * m.rows);
 }
 
 // residual += norm(W x): the norm needs whole rows first.
@@ -231,38 +240,44 @@ void add_output(Pass& p, const Matrix& m, Rows& x, const Vector& post_norm) {
     add_normed_product(p, m, x, post_norm);
 }
 
-struct GatedFfn {
-  const Matrix& gate;
+struct FfnWeights {
+  const Matrix& gate;  // without data: the activation is of up alone
   const Matrix& up;
   const Matrix& down;
   const Vector& post_norm;
   Rows& inner;
-  bool quantized;  // the normed rows have their 8-bit form
+  bool quantized;                 // the normed rows have their 8-bit form
+  const float* scales = nullptr;  // of the rows that are added; not together with post_norm
 };
 
 // residual += down(activation(gate x) up x) over the normed rows x.
-void gated_feed_forward(Pass& p, const GatedFfn& w) {
+void feed_forward_rows(Pass& p, const FfnWeights& w) {
   Scratch& s = p.scratch;
+  const bool gated = w.gate.data != nullptr;
   const bool inner_q8 = wants_q8(p.kernels, w.down.format, w.down.cols);
   const ActivationRows x = s.normed.view(0, p.n, w.quantized);
-  const std::int64_t f = w.gate.rows;
-  const GatedActivation activate = activation_of(p);
+  const std::int64_t f = w.up.rows;
+  float* above = gated ? s.up.get() : w.inner.f32.get();
   const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
-  const Product up{&w.up, 0, x, nullptr, p.n, s.up.get(), f};
+  const Product up{&w.up, 0, x, nullptr, p.n, above, f};
   for_pieces(p, {f}, piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n),
              [&](std::int64_t, std::int64_t b, std::int64_t e) {
-               multiply(p, gate, b, e);
+               if (gated) multiply(p, gate, b, e);
                multiply(p, up, b, e);
                for (std::int64_t i = 0; i < p.n; ++i) {
                  float* inner = w.inner.f32.get() + i * f + b;
-                 activate(inner, s.up.get() + i * f + b, e - b, inner);
+                 activate(p, inner, above + i * f + b, e - b);
                  if (inner_q8) quantize_piece(p, w.inner, i, b, e);
                }
              });
-  meter_product(p, gate);
+  if (gated) meter_product(p, gate);
   meter_product(p, up);
-  add_output(p, w.down, w.inner, w.post_norm);
-  p.meter.floats(p.n * (s.normed.cols + 3 * f));
+  if (w.post_norm.data != nullptr) {
+    add_normed_product(p, w.down, w.inner, w.post_norm);
+  } else {
+    add_product(p, w.down, w.inner, w.scales);
+  }
+  p.meter.floats(p.n * (s.normed.cols + (gated ? 3 : 2) * f));
 }
 
 }  // namespace
@@ -312,16 +327,46 @@ void feed_forward(Pass& p, std::int64_t layer) {
   const bool q8 = any_wants_q8(p, {&w.gate, &w.up});
   norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
-  gated_feed_forward(p, {w.gate, w.up, w.down, w.ffn_post_norm, s.inner, q8});
+  feed_forward_rows(p, {w.gate, w.up, w.down, w.ffn_post_norm, s.inner, q8});
   p.meter.close(OpKind::DenseFfn, layer);
 }
 
 void shared_expert(Pass& p, std::int64_t layer, bool quantized) {
+  Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
   const Vector none;
-  gated_feed_forward(
-      p, {w.shared_gate, w.shared_up, w.shared_down, none, p.scratch.shared_inner, quantized});
+  float* scales = nullptr;
+  if (w.shared_router.data != nullptr) {
+    scales = s.scores.get();  // the choice of experts no longer needs them
+    const Product score{&w.shared_router, 0, s.normed.view(0, p.n, false), nullptr, p.n, scales, 1};
+    multiply(p, score, 0, 1);
+    for (std::int64_t i = 0; i < p.n; ++i) scales[i] = 1.0f / (1.0f + std::exp(-scales[i]));
+    p.meter.weights(w.shared_router.row_bytes);
+  }
+  feed_forward_rows(
+      p, {w.shared_gate, w.shared_up, w.shared_down, none, s.shared_inner, quantized, scales});
   p.meter.close(OpKind::SharedExpert, layer);
+}
+
+void add_product(Pass& p, const Matrix& m, const Rows& x, const float* scales) {
+  Scratch& s = p.scratch;
+  const bool q8 = wants_q8(p.kernels, m.format, m.cols);
+  const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
+  // In one go per piece of rows.
+  for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) {
+               multiply(p, product, b, e);
+               for (std::int64_t i = 0; i < p.n; ++i) {
+                 float* to = s.residual.get() + i * m.rows + b;
+                 const float* from = s.product.get() + i * m.rows + b;
+                 if (scales == nullptr)
+                   p.kernels.add(to, from, e - b);
+                 else
+                   p.kernels.add_scaled(to, from, scales[i], e - b);
+               }
+             });
+  meter_product(p, product);
+  p.meter.floats(2 * p.n * m.rows);
 }
 
 void head(Pass& p, std::int64_t rows, float* logits) {

@@ -14,7 +14,6 @@ namespace bandwall {
 namespace {
 
 EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
-  const Hyper& h = model.spec().hyper;
   constexpr std::int64_t kMostContext = std::int64_t{1} << 31, kMostThreads = 4096;
   const auto bad = [](const char* field, std::int64_t value, std::int64_t most) {
     throw Error::input(field,
@@ -30,9 +29,6 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   if (o.table == nullptr) {
     o.table = o.kernels == KernelMode::Reference ? &reference_kernels() : &best_kernels();
   }
-  if (!h.pattern.empty()) {
-    throw Error::input(model.spec().name, "hybrid blocks can be counted but not run");
-  }
   return o;
 }
 
@@ -42,7 +38,7 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
     return kv_cache_size(h, *o.k, *o.v, {context, std::min(o.n_ubatch, context)});
   };
   const double cache = size_at(o.context);
-  const double buffers = Scratch::size(h, o.n_ubatch);
+  const double buffers = Scratch::size(h, o.n_ubatch) + 4.0 * static_cast<double>(h.state_values());
   const std::optional<Bytes> available = host_info().memory_available;
   const double limit = available ? available->value() : 1e15;
   if (cache + buffers <= limit) return o;
@@ -66,6 +62,7 @@ struct Engine::Impl {
         weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
         cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch}),
+        states(m.spec().hyper, 1),
         rope(m.spec().hyper, weights.rope_factors.data),
         sliding(sliding_rope(m.spec().hyper), weights.rope_factors.data),
         scratch(m.spec().hyper, o.n_ubatch) {
@@ -78,6 +75,8 @@ struct Engine::Impl {
   ThreadPool pool;
   WorkQueue queue;
   KvCache cache;
+  StateCache states;
+  bool cut_short = false;  // a step ended early: recurrent layers have seen some of it
   Rope rope, sliding;  // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
@@ -153,7 +152,8 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
   const auto n = static_cast<std::int64_t>(tokens.size());
   written = std::max(written, position + n);
   meter.begin();
-  Pass p{h, weights, *options.table, pool, queue, cache, rope, scratch, meter, n, position};
+  cut_short = true;
+  Pass p{h, weights, *options.table, pool, queue, cache, states, rope, scratch, meter, n, position};
   Routing routing;
   routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
   if (to != nullptr && to->record_experts) to->experts.resize(static_cast<std::size_t>(h.layers));
@@ -166,11 +166,10 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
     check_interrupt();
-    attend(p, l);
-    if (!h.is_moe_layer(l)) {
-      feed_forward(p, l);
-      continue;
-    }
+    if (h.attends(l)) attend(p, l);
+    if (h.recurs(l)) recur(p, l);
+    if (h.is_dense_layer(l)) feed_forward(p, l);
+    if (!h.is_moe_layer(l)) continue;
     route_to_experts(p, l);
     routing.distinct_experts[static_cast<std::size_t>(l)] =
         static_cast<double>(scratch.choice.active.size());
@@ -186,6 +185,7 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
     to->steps.push_back({Step{1, n, position, rows}, std::move(routing), meter.ledger().wall});
   }
   position += n;
+  cut_short = false;
 }
 
 Engine::Engine(const LoadedModel& model, EngineOptions options) {
@@ -198,6 +198,11 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
                                         Meter* meter) {
   Impl& m = *impl_;
   m.check_tokens(tokens);
+  if (m.cut_short && !m.states.empty()) {
+    throw Error::input(m.spec.name,
+                       "the last step ended early and left the recurrent state of some "
+                       "layers ahead of others; begin again from position 0");
+  }
   m.prefault();
   const auto count = static_cast<std::int64_t>(tokens.size());
   const std::int64_t wanted = outputs == Outputs::All    ? count
@@ -216,10 +221,21 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
   return m.logits;
 }
 
-void Engine::reset() { impl_->position = impl_->written = 0; }
+void Engine::reset() {
+  impl_->position = impl_->written = 0;
+  impl_->cut_short = false;
+  impl_->states.clear(0);
+}
 
 void Engine::rewind(std::int64_t position) {
   BANDWALL_CHECK(position >= 0 && position <= impl_->position);
+  if (position == 0) return reset();
+  if (position < impl_->position && !impl_->states.empty()) {
+    throw Error::input("position",
+                       fmt::format("{} of {} positions cannot be kept: recurrent layers hold all "
+                                   "that they saw in one state; begin again from position 0",
+                                   position, impl_->position));
+  }
   if (!impl_->cache.can_continue(position, impl_->written)) {
     throw Error::input(
         "position",
@@ -228,7 +244,6 @@ void Engine::rewind(std::int64_t position) {
                     position, impl_->position, impl_->spec.hyper.window, position));
   }
   impl_->position = position;
-  if (position == 0) impl_->written = 0;
 }
 
 std::int64_t Engine::position() const { return impl_->position; }

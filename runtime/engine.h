@@ -89,9 +89,10 @@ class Engine {
   // logits.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr);
-  void reset();                        // empties the cache
+  void reset();                        // empties the cache and clears recurrent state
   // Keeps the first `position` positions. Throws Error (Input) when a window layer has dropped
-  // cells that the next position sees.
+  // cells that the next position sees, and, for models with recurrent layers, whose state cannot be
+  // cut back, unless `position` is 0 or the present one.
   void rewind(std::int64_t position);
   std::int64_t position() const;
   const EngineOptions& options() const;  // as resolved (threads, KV formats, table)

@@ -120,12 +120,13 @@ Product expert_product(const Pass& p, const Matrix& m, std::int32_t expert, cons
 }
 
 // inner = activation(gate x, up x) for every pair; pieces of rows across all active experts.
-void gate_and_up(Pass& p, const LayerWeights& w, bool q8, bool inner_q8) {
+// Experts of two matrices have no gate.
+void gate_and_up(Pass& p, const LayerWeights& w, const ActivationRows& x, bool inner_q8) {
   Scratch& s = p.scratch;
   const Choice& c = s.choice;
-  const std::int64_t f = w.expert_gate.rows;
-  const ActivationRows x = s.normed.view(0, p.n, q8);
-  const GatedActivation activate = activation_of(p);
+  const std::int64_t f = w.expert_up.rows;
+  const bool gated = w.expert_gate.data != nullptr;
+  float* above = gated ? s.expert_up.get() : s.expert_inner.f32.get();
   const auto experts = static_cast<std::int64_t>(c.active.size());
   const std::int64_t per_expert = p.n * p.hyper.experts_used / experts;
   const std::int64_t piece =
@@ -133,14 +134,16 @@ void gate_and_up(Pass& p, const LayerWeights& w, bool q8, bool inner_q8) {
   for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), piece,
              [&](std::int64_t item, std::int64_t b, std::int64_t e) {
                const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
-               const Product gate =
-                   expert_product(p, w.expert_gate, expert, x, s.expert_inner.f32.get());
-               multiply(p, gate, b, e);
-               multiply(p, expert_product(p, w.expert_up, expert, x, s.expert_up.get()), b, e);
+               if (gated) {
+                 multiply(p, expert_product(p, w.expert_gate, expert, x, s.expert_inner.f32.get()),
+                          b, e);
+               }
+               const Product up = expert_product(p, w.expert_up, expert, x, above);
+               multiply(p, up, b, e);
                const std::int64_t from = c.offset[static_cast<std::size_t>(expert)];
-               for (std::int64_t pair = from; pair < from + gate.used; ++pair) {
+               for (std::int64_t pair = from; pair < from + up.used; ++pair) {
                  float* inner = s.expert_inner.f32.get() + pair * f + b;
-                 activate(inner, s.expert_up.get() + pair * f + b, e - b, inner);
+                 activate(p, inner, above + pair * f + b, e - b);
                  if (inner_q8) quantize_piece(p, s.expert_inner, pair, b, e);
                }
              });
@@ -155,11 +158,11 @@ Product down_product(const Pass& p, const Matrix& m, std::int32_t expert, bool q
           m.rows};
 }
 
-// residual[token] += sum over slots of weight x expert output, always in the order of the slots.
-void combine(const Pass& p, std::int64_t token, std::int64_t width, std::int64_t b,
+// sums[token] += sum over slots of weight x expert output, always in the order of the slots.
+void combine(const Pass& p, float* sums, std::int64_t token, std::int64_t width, std::int64_t b,
              std::int64_t e) {
   const Choice& c = p.scratch.choice;
-  float* to = p.scratch.residual.get() + token * width;
+  float* to = sums + token * width;
   for (std::int64_t slot = 0; slot < p.hyper.experts_used; ++slot) {
     const auto i = static_cast<std::size_t>(token * p.hyper.experts_used + slot);
     const float* from = p.scratch.expert_out.get() + c.pair_of[i] * width;
@@ -167,7 +170,7 @@ void combine(const Pass& p, std::int64_t token, std::int64_t width, std::int64_t
   }
 }
 
-void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
+void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8, float* sums) {
   const Choice& c = p.scratch.choice;
   const Matrix& m = w.expert_down;
   const auto experts = static_cast<std::int64_t>(c.active.size());
@@ -177,7 +180,7 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
     for_pieces(p, {m.rows}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) {
       for (const std::int32_t expert : c.active)
         multiply(p, down_product(p, m, expert, inner_q8), b, e);
-      combine(p, 0, m.rows, b, e);
+      combine(p, sums, 0, m.rows, b, e);
     });
     return;
   }
@@ -189,8 +192,48 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
                         b, e);
              });
   for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t token = begin; token < end; ++token) combine(p, token, m.rows, 0, m.rows);
+    for (std::int64_t token = begin; token < end; ++token)
+      combine(p, sums, token, m.rows, 0, m.rows);
   });
+}
+
+// latent = W normed, and its 8-bit form when the experts want it.
+void enter_latent(Pass& p, const LayerWeights& w, bool normed_q8, bool latent_q8) {
+  Scratch& s = p.scratch;
+  const Matrix& m = w.latent_down;
+  const Product product{
+      &m, 0, s.normed.view(0, p.n, normed_q8), nullptr, p.n, s.latent.f32.get(), m.rows};
+  for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
+             [&](std::int64_t, std::int64_t b, std::int64_t e) {
+               multiply(p, product, b, e);
+               for (std::int64_t i = 0; latent_q8 && i < p.n; ++i)
+                 quantize_piece(p, s.latent, i, b, e);
+             });
+  meter_product(p, product);
+  p.meter.floats(p.n * m.rows);
+}
+
+// residual += W latent, the sums of the experts.
+void leave_latent(Pass& p, const LayerWeights& w) {
+  Scratch& s = p.scratch;
+  if (wants_q8(p.kernels, w.latent_up.format, w.latent_up.cols)) {
+    for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) quantize_piece(p, s.latent, i, 0, s.latent.cols);
+    });
+  }
+  add_product(p, w.latent_up, s.latent);
+  p.meter.floats(p.n * s.latent.cols);
+}
+
+void meter_experts(Pass& p, const LayerWeights& w) {
+  for (const std::int32_t expert : p.scratch.choice.active) {
+    if (w.expert_gate.data != nullptr)
+      meter_product(p, expert_product(p, w.expert_gate, expert, {}, nullptr));
+    meter_product(p, expert_product(p, w.expert_up, expert, {}, nullptr));
+    meter_product(p, down_product(p, w.expert_down, expert, false));
+  }
+  const std::int64_t inner = w.expert_gate.data != nullptr ? 3 : 2;
+  p.meter.floats(p.n * p.hyper.experts_used * (inner * w.expert_up.rows + w.expert_down.rows));
 }
 
 }  // namespace
@@ -198,24 +241,29 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8) {
 void route_to_experts(Pass& p, std::int64_t layer) {
   Scratch& s = p.scratch;
   const LayerWeights& w = p.weights.layers[static_cast<std::size_t>(layer)];
-  const bool q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up, &w.shared_gate, &w.shared_up});
-  norm_rows(p, s.residual.get(), p.n, w.ffn_norm, q8, s.normed);
+  const bool narrow = w.latent_down.data != nullptr;
+  const bool expert_q8 = any_wants_q8(p, {&w.expert_gate, &w.expert_up});
+  const bool normed_q8 =
+      any_wants_q8(p, {&w.shared_gate, &w.shared_up, &w.latent_down}) || (expert_q8 && !narrow);
+  norm_rows(p, s.residual.get(), p.n, w.ffn_norm, normed_q8, s.normed);
   p.meter.close(OpKind::FfnNorm, layer);
   route(p, w);
   p.meter.close(OpKind::Router, layer);
 
   const bool inner_q8 = wants_q8(p.kernels, w.expert_down.format, w.expert_down.cols);
-  gate_and_up(p, w, q8, inner_q8);
-  down_and_combine(p, w, inner_q8);
-  for (const std::int32_t expert : s.choice.active) {
-    meter_product(p, expert_product(p, w.expert_gate, expert, {}, nullptr));
-    meter_product(p, expert_product(p, w.expert_up, expert, {}, nullptr));
-    meter_product(p, down_product(p, w.expert_down, expert, false));
+  if (narrow) enter_latent(p, w, normed_q8, expert_q8);
+  gate_and_up(p, w, (narrow ? s.latent : s.normed).view(0, p.n, expert_q8), inner_q8);
+  float* sums = s.residual.get();
+  if (narrow) {
+    sums = s.latent.f32.get();  // its input has been used
+    std::fill(sums, sums + p.n * s.latent.cols, 0.0f);
   }
-  const std::int64_t pairs = p.n * p.hyper.experts_used;
-  p.meter.floats(p.n * 3 * p.hyper.hidden + pairs * (3 * w.expert_gate.rows + w.expert_down.rows));
+  down_and_combine(p, w, inner_q8, sums);
+  if (narrow) leave_latent(p, w);
+  meter_experts(p, w);
+  p.meter.floats(p.n * (narrow ? 1 : 3) * p.hyper.hidden);
   p.meter.close(OpKind::Experts, layer);
-  if (w.shared_up.data != nullptr) shared_expert(p, layer, q8);
+  if (w.shared_up.data != nullptr) shared_expert(p, layer, normed_q8);
 }
 
 }  // namespace bandwall

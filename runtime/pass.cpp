@@ -29,11 +29,19 @@ double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
   const auto row = [](std::int64_t width) { return static_cast<double>(width) * 5.3; };
   const auto plain = [](std::int64_t width) { return static_cast<double>(width) * 4.0; };
   const double pairs = static_cast<double>(h.experts_used);
-  const double per_token = row(h.hidden) + plain(2 * h.hidden + 2 * h.rope_dims) +
-                           plain(h.q_width() + h.k_width() + h.v_width()) +
-                           row(h.heads * h.head_dim_v) + row(h.ffn) + row(h.shared_ffn) +
-                           plain(std::max(h.ffn, h.shared_ffn)) + plain(h.experts) +
-                           pairs * (row(h.expert_ffn) + plain(h.expert_ffn) + plain(h.hidden));
+  const bool recurs = h.state_values() > 0;
+  const double recurrent =
+      recurs ? plain(h.conv_channels() + h.ssm_inner + 2 * h.ssm_heads) +  // projected, rates
+                   plain(h.conv_channels() + 2 * h.ssm_heads) + row(h.ssm_inner)
+             : 0.0;
+  const double gates = h.attention_gate ? plain(3 * h.q_width()) : 0.0;
+  const double per_token =
+      row(h.hidden) + plain(2 * h.hidden + 2 * h.rope_dims) +
+      plain(h.q_width() + h.k_width() + h.v_width()) + row(h.heads * h.head_dim_v) + row(h.ffn) +
+      row(h.shared_ffn) + plain(std::max(h.ffn, h.shared_ffn)) + plain(h.experts) + recurrent +
+      gates + row(h.expert_latent) +
+      pairs *
+          (row(h.expert_ffn) + plain(h.expert_ffn) + plain(std::max(h.hidden, h.expert_latent)));
   return per_token * static_cast<double>(n_ubatch);
 }
 
@@ -50,11 +58,25 @@ Scratch::Scratch(const Hyper& h, std::int64_t n) {
   if (h.ffn > 0) inner.resize(n, h.ffn);
   if (h.shared_ffn > 0) shared_inner.resize(n, h.shared_ffn);
   up.resize(n * std::max(h.ffn, h.shared_ffn));
+  if (h.attention_gate) {
+    q_and_gate.resize(n * h.q_rows());
+    gates.resize(n * h.q_width());
+  }
+  if (h.ffn > 0) inner.resize(n, h.ffn);
+  if (h.shared_ffn > 0) shared_inner.resize(n, h.shared_ffn);
+  up.resize(n * std::max(h.ffn, h.shared_ffn));
+  if (h.expert_latent > 0) latent.resize(n, h.expert_latent);
+  if (h.state_values() > 0) {
+    projected.resize(n * (h.conv_channels() + h.ssm_inner + 2 * h.ssm_heads));
+    convolved.resize(n * h.conv_channels());
+    rates.resize(n * 2 * h.ssm_heads);
+    mixed.resize(n, h.ssm_inner);
+  }
   if (h.experts > 0) {
     const std::int64_t pairs = n * h.experts_used;
     expert_inner.resize(pairs, h.expert_ffn);
     expert_up.resize(pairs * h.expert_ffn);
-    expert_out.resize(pairs * h.hidden);
+    expert_out.resize(pairs * std::max(h.hidden, h.expert_latent));
     scores.resize(n * h.experts);
   }
   first.resize(static_cast<std::size_t>(n));
@@ -126,16 +148,17 @@ void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t be
                           rows.scale.get() + at / 32, rows.sums16.get() + at / 16);
 }
 
-GatedActivation activation_of(const Pass& p) {
+void activate(const Pass& p, float* x, const float* y, std::int64_t n) {
   switch (p.hyper.activation) {
     case Activation::Silu:
-      return p.kernels.silu_mul;
+      return p.kernels.silu_mul(x, y, n, x);
     case Activation::ClampedSwiglu:
-      return p.kernels.clamped_swiglu;
+      return p.kernels.clamped_swiglu(x, y, n, x);
     case Activation::Gelu:
-      return p.kernels.gelu_mul;
+      return p.kernels.gelu_mul(x, y, n, x);
+    case Activation::ReluSquared:
+      return p.kernels.relu_squared(y, n, x);
   }
-  return p.kernels.silu_mul;
 }
 
 void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,

@@ -14,6 +14,7 @@
 #include "runtime/kernels/kernels.h"
 #include "runtime/kv_cache.h"
 #include "runtime/rope.h"
+#include "runtime/state_cache.h"
 #include "runtime/step_meter.h"
 #include "runtime/thread_pool.h"
 #include "runtime/weights.h"
@@ -75,6 +76,11 @@ struct Scratch {
 
   Buffer<float> residual, product, angles, sliding_angles;
   Rows normed, attended, inner, shared_inner, expert_inner;
+  Rows latent;  // what experts of a narrower space see, and then what they give
+  Buffer<float> q_and_gate, gates;
+  // Recurrent mixers: projected rows, rows of the convolution, rates by head and token, result.
+  Buffer<float> projected, convolved, rates;
+  Rows mixed;
   Buffer<float> q, k, v, up, expert_up, expert_out, scores;
   Buffer<float> parts, part_states;
   std::vector<std::int64_t> first, last;
@@ -88,6 +94,7 @@ struct Pass {
   ThreadPool& pool;
   WorkQueue& queue;
   KvCache& cache;
+  StateCache& states;
   const Rope& rope;
   Scratch& scratch;
   StepMeter& meter;
@@ -160,8 +167,8 @@ void multiply(const Pass& p, const Product& product, std::int64_t begin,
 void meter_product(Pass& p, const Product& product);
 bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices);
 
-using GatedActivation = void (*)(const float* gate, const float* up, std::int64_t n, float* y);
-GatedActivation activation_of(const Pass& p);
+// x = activation(x) y, or the activation of y alone where it needs no gate.
+void activate(const Pass& p, float* x, const float* y, std::int64_t n);
 
 void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
                Rows& to);

@@ -23,6 +23,7 @@ class StepMeter {
   void kv_written(std::int64_t bytes) {
     pending_.traffic.kv_written += Bytes(static_cast<double>(bytes));
   }
+  void state(std::int64_t bytes) { pending_.traffic.state += Bytes(static_cast<double>(bytes)); }
   void floats(std::int64_t count) {
     pending_.traffic.activations += Bytes(4.0 * static_cast<double>(count));
   }

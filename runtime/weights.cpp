@@ -25,18 +25,32 @@ Matrix* matrix_slot(Role role, LayerWeights& w) {
       return &w.expert_up;
     case Role::ExpertDown:
       return &w.expert_down;
-    case Role::SharedGate:
-      return &w.shared_gate;
-    case Role::SharedUp:
-      return &w.shared_up;
-    case Role::SharedDown:
-      return &w.shared_down;
     case Role::DenseGate:
       return &w.gate;
     case Role::DenseUp:
       return &w.up;
     case Role::DenseDown:
       return &w.down;
+    case Role::SharedRouter:
+      return &w.shared_router;
+    case Role::SharedGate:
+      return &w.shared_gate;
+    case Role::SharedUp:
+      return &w.shared_up;
+    case Role::SharedDown:
+      return &w.shared_down;
+    case Role::LatentDown:
+      return &w.latent_down;
+    case Role::LatentUp:
+      return &w.latent_up;
+    case Role::SsmIn:
+      return &w.ssm_in;
+    case Role::SsmGate:
+      return &w.ssm_gate;
+    case Role::SsmRates:
+      return &w.ssm_rates;
+    case Role::SsmOut:
+      return &w.ssm_out;
     default:
       return nullptr;
   }
@@ -60,6 +74,14 @@ Vector* vector_slot(Role role, LayerWeights& w) {
       return &w.ffn_norm;
     case Role::RouterBias:
       return &w.selection_bias;
+    case Role::SsmDt:
+      return &w.ssm_dt;
+    case Role::SsmA:
+      return &w.ssm_a;
+    case Role::SsmD:
+      return &w.ssm_d;
+    case Role::SsmNorm:
+      return &w.ssm_norm;
     default:
       return nullptr;
   }
@@ -77,6 +99,21 @@ void set_matrix(const TensorSpec& t, const std::byte* data, Matrix& m) {
 Vector vector_of(const TensorSpec& t, const std::byte* data) {
   BANDWALL_CHECK(t.format == Format::F32);
   return {reinterpret_cast<const float*>(data), t.values()};
+}
+
+// From rows of one channel's taps to rows of one tap's channels: lanes run along channels.
+void set_taps(const TensorSpec& t, const std::byte* data, LayerWeights& w) {
+  const Vector values = vector_of(t, data);
+  if (t.is_bias) {
+    w.ssm_conv_bias = values;
+    return;
+  }
+  w.ssm_taps.resize(static_cast<std::size_t>(values.size));
+  for (std::int64_t c = 0; c < t.dims[1]; ++c) {
+    for (std::int64_t j = 0; j < t.dims[0]; ++j) {
+      w.ssm_taps[static_cast<std::size_t>(j * t.dims[1] + c)] = values.data[c * t.dims[0] + j];
+    }
+  }
 }
 
 Matrix* matrix_of(const TensorSpec& t, ModelWeights& w) {
@@ -122,7 +159,9 @@ ModelWeights resolve_weights(const LoadedModel& model) {
       continue;
     }
     LayerWeights& layer = w.layers[static_cast<std::size_t>(t.layer)];
-    if (Vector* v = vector_slot(t.role, layer)) {
+    if (t.role == Role::SsmConv) {
+      set_taps(t, data, layer);
+    } else if (Vector* v = vector_slot(t.role, layer)) {
       *v = vector_of(t, data);
     } else if (Matrix* m = matrix_slot(t.role, layer)) {
       if (t.is_bias)

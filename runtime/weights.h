@@ -1,7 +1,7 @@
 // Where each part's weights lie in the mapping, resolved once from the tensors' roles.
 //   ModelWeights w = resolve_weights(model);   w.layers[3].q.data
 // A missing part has data == nullptr. Nothing is copied but the factors NAME.scale of NVFP4 files,
-// which therefore are, like rotary factors, no traffic of a step.
+// which therefore are, like rotary factors, no traffic of a step, and the taps of convolutions.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +32,11 @@ struct LayerWeights {
   Vector attn_norm, q_norm, k_norm, sinks, ffn_norm, selection_bias;
   Vector attn_post_norm, ffn_post_norm;
   Matrix q, k, v, o, router, expert_gate, expert_up, expert_down, gate, up, down;
-  Matrix shared_gate, shared_up, shared_down;
+  Matrix shared_router, shared_gate, shared_up, shared_down, latent_down, latent_up;
+  // Recurrent mixers. Taps: one row of channels per tap, oldest first; files hold them by channel.
+  Matrix ssm_in, ssm_gate, ssm_rates, ssm_out;
+  Vector ssm_conv_bias, ssm_dt, ssm_a, ssm_d, ssm_norm;
+  std::vector<float> ssm_taps;
 };
 
 struct ModelWeights {

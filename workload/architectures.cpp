@@ -1,19 +1,14 @@
-#include "workload/architectures.h"
+#include "workload/architectures_detail.h"
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 
 #include <fmt/format.h>
 
 namespace bandwall {
-namespace {
+namespace architectures {
 
-using List = std::vector<ExpectedTensor>;
-using Dims = std::initializer_list<std::int64_t>;
-
-void add(List& list, int layer, std::string_view name, Role role, Dims dims,
-         Need need = Need::Always) {
+void add(List& list, int layer, std::string_view name, Role role, Dims dims, Need need) {
   if (need == Need::Never) return;
   ExpectedTensor t;
   t.required = need == Need::Always;
@@ -23,18 +18,19 @@ void add(List& list, int layer, std::string_view name, Role role, Dims dims,
   t.spec.n_dims = static_cast<int>(dims.size());
   std::copy(dims.begin(), dims.end(), t.spec.dims);
   // The selection bias of a router is a tensor of its own role, not the companion of a matrix.
-  t.spec.is_bias = t.spec.name.ends_with(".bias") && role != Role::RouterBias && role != Role::Ssm;
+  t.spec.is_bias =
+      t.spec.name.ends_with(".bias") && role != Role::RouterBias && role != Role::SsmDt;
   list.push_back(std::move(t));
 }
 
 void add_attention(const Architecture& a, const Hyper& h, int l, List& list) {
   const std::int64_t d = h.hidden, q = h.q_width(), k = h.k_width(), v = h.v_width();
   const std::int64_t o = h.heads * h.head_dim_v;
-  add(list, l, "attn_q.weight", Role::AttnQ, {d, q});
+  add(list, l, "attn_q.weight", Role::AttnQ, {d, h.q_rows()});
   add(list, l, "attn_k.weight", Role::AttnK, {d, k});
   add(list, l, "attn_v.weight", Role::AttnV, {d, v});
   add(list, l, "attn_output.weight", Role::AttnOut, {o, d});
-  add(list, l, "attn_q.bias", Role::AttnQ, {q}, a.attention_bias);
+  add(list, l, "attn_q.bias", Role::AttnQ, {h.q_rows()}, a.attention_bias);
   add(list, l, "attn_k.bias", Role::AttnK, {k}, a.attention_bias);
   add(list, l, "attn_v.bias", Role::AttnV, {v}, a.attention_bias);
   add(list, l, "attn_output.bias", Role::AttnOut, {d}, a.output_bias);
@@ -67,6 +63,12 @@ void add_shared_expert(const Hyper& h, int l, List& list) {
   add(list, l, "ffn_down_shexp.weight", Role::SharedDown, {h.shared_ffn, h.hidden});
 }
 
+}  // namespace architectures
+
+namespace {
+
+using namespace architectures;
+
 // Attention, then dense feed-forward or experts, each after its norm.
 void transformer_block(const Architecture& a, const Hyper& h, int l, List& list) {
   add(list, l, "attn_norm.weight", Role::AttnNorm, {h.hidden});
@@ -82,42 +84,6 @@ void transformer_block(const Architecture& a, const Hyper& h, int l, List& list)
   add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, h.ffn});
   add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, h.ffn});
   add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, h.hidden});
-}
-
-// nemotron_h_moe: one mixer per block, by the letter of the pattern; experts of two matrices.
-void hybrid_block(const Architecture& a, const Hyper& h, int l, List& list) {
-  const std::int64_t d = h.hidden, e = h.experts, f = h.expert_ffn;
-  add(list, l, "attn_norm.weight", Role::AttnNorm, {d});
-  const char letter = h.pattern[static_cast<std::size_t>(l)];
-  if (letter == '*') add_attention(a, h, l, list);
-  if (letter == 'E') {
-    const std::int64_t x = h.expert_latent > 0 ? h.expert_latent : d;
-    add(list, l, "ffn_gate_inp.weight", Role::Router, {d, e});
-    add(list, l, "exp_probs_b.bias", Role::RouterBias, {e});
-    if (h.expert_latent > 0) {
-      add(list, l, "ffn_latent_down.weight", Role::LatentDown, {d, x});
-      add(list, l, "ffn_latent_up.weight", Role::LatentUp, {x, d});
-    }
-    add(list, l, "ffn_up_exps.weight", Role::ExpertUp, {x, f, e});
-    add(list, l, "ffn_down_exps.weight", Role::ExpertDown, {f, x, e});
-    add(list, l, "ffn_up_shexp.weight", Role::SharedUp, {d, h.shared_ffn});
-    add(list, l, "ffn_down_shexp.weight", Role::SharedDown, {h.shared_ffn, d});
-  }
-  if (letter == 'M') {
-    const std::int64_t conv = h.ssm_inner + 2 * h.ssm_groups * h.ssm_state;
-    add(list, l, "ssm_in.weight", Role::Ssm, {d, h.ssm_inner + conv + h.ssm_heads});
-    add(list, l, "ssm_conv1d.weight", Role::Ssm, {h.ssm_conv, conv});
-    add(list, l, "ssm_conv1d.bias", Role::Ssm, {conv});
-    add(list, l, "ssm_dt.bias", Role::Ssm, {h.ssm_heads});
-    add(list, l, "ssm_a", Role::Ssm, {1, h.ssm_heads});
-    add(list, l, "ssm_d", Role::Ssm, {1, h.ssm_heads});
-    add(list, l, "ssm_norm.weight", Role::Ssm, {h.ssm_inner / h.ssm_groups, h.ssm_groups});
-    add(list, l, "ssm_out.weight", Role::Ssm, {h.ssm_inner, d});
-  }
-  if (letter == '-') {
-    add(list, l, "ffn_up.weight", Role::DenseUp, {d, h.ffn});
-    add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, d});
-  }
 }
 
 class Checker {
@@ -153,23 +119,41 @@ void check_experts(const Hyper& h, Checker& check) {
                 fmt::format("expert_weights_scale is {}, it must be positive", h.router_scale));
 }
 
-void check_hybrid(const Hyper& h, Checker& check) {
-  check.require(
-      static_cast<std::int64_t>(h.pattern.size()) == h.layers,
-      fmt::format("the block pattern has {} letters for {} blocks", h.pattern.size(), h.layers));
-  check.require(h.pattern.find_first_not_of("ME*-") == std::string::npos,
-                "the block pattern may hold M, E, * and - only");
-  if (h.pattern.find('M') != std::string::npos) {
-    check.range("ssm.inner_size", h.ssm_inner, 1, kMaxWidth);
-    check.range("ssm.state_size", h.ssm_state, 1, kMaxHeadDim);
-    check.range("ssm.time_step_rank", h.ssm_heads, 1, kMaxHeads);
-    check.range("ssm.group_count", h.ssm_groups, 1, kMaxHeads);
-    check.range("ssm.conv_kernel", h.ssm_conv, 2, 256);
-    check.require(h.ssm_groups > 0 && h.ssm_inner % h.ssm_groups == 0,
-                  fmt::format("ssm.inner_size {} is not divisible by ssm.group_count {}",
-                              h.ssm_inner, h.ssm_groups));
-  }
+// Heads of a recurrent mixer share the inner width, and groups (key heads) share the heads.
+void check_recurrence(const Hyper& h, Checker& check) {
+  check.range("ssm.inner_size", h.ssm_inner, 1, kMaxWidth);
+  check.range("ssm.state_size", h.ssm_state, 1, kMaxHeadDim);
+  check.range("ssm.time_step_rank", h.ssm_heads, 1, kMaxHeads);
+  check.range("ssm.group_count", h.ssm_groups, 1, kMaxHeads);
+  check.range("ssm.conv_kernel", h.ssm_conv, 2, 256);
+  check.require(h.ssm_heads < 1 || h.ssm_inner % h.ssm_heads == 0,
+                fmt::format("ssm.inner_size {} is not divisible by ssm.time_step_rank {}",
+                            h.ssm_inner, h.ssm_heads));
+  check.require(h.ssm_groups < 1 || h.ssm_heads % h.ssm_groups == 0,
+                fmt::format("ssm.time_step_rank {} is not divisible by ssm.group_count {}",
+                            h.ssm_heads, h.ssm_groups));
+}
+
+void check_hybrid(const Architecture& a, const Hyper& h, Checker& check) {
   check.range("moe_latent_size", h.expert_latent, 0, kMaxWidth);
+  check.require(a.block != delta_block || h.attention_interval > 0,
+                "full_attention_interval is 0, it must be at least 1");
+  check.require(a.block != delta_block || h.shared_ffn > 0,
+                "expert_shared_feed_forward_length is 0, it must be at least 1");
+  if (a.block == mixer_block) {
+    const bool complete = static_cast<std::int64_t>(h.pattern.size()) == h.layers;
+    check.require(complete, fmt::format("the block pattern has {} letters for {} blocks",
+                                        h.pattern.size(), h.layers));
+    check.require(h.pattern.find_first_not_of("ME*-") == std::string::npos,
+                  "the block pattern may hold M, E, * and - only");
+    if (!complete) return;
+    if (h.pattern.find('-') != std::string::npos) {
+      check.range("feed_forward_length", h.ffn, 1, kMaxWidth);
+    }
+  }
+  for (std::int64_t l = 0; l < std::min(h.layers, kMaxLayers); ++l) {
+    if (h.recurs(l)) return check_recurrence(h, check);
+  }
 }
 
 void check_rope(const Hyper& h, Checker& check) {
@@ -273,12 +257,21 @@ constexpr Architecture kTable[] = {
      .derive = derive_gemma3,
      .block = transformer_block},
     {.name = "nemotron_h_moe",
+     .rope = RopeKind::None,
+     .activation = Activation::ReluSquared,
      .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .shared_expert = true,
+     .block = mixer_block},
+    {.name = "qwen3next",
+     .qk_norm = QkNorm::PerHead,
+     .router = RouterKind::SoftmaxAll,
      .experts = Need::Always,
      .attention_bias = Need::Never,
      .output_bias = Need::Never,
-     .from_files = false,
-     .block = hybrid_block},
+     .attention_gate = true,
+     .shared_expert = true,
+     .block = delta_block},
 };
 
 }  // namespace
@@ -297,9 +290,7 @@ const Architecture* find_architecture(std::string_view name) {
 
 std::vector<std::string> known_architectures() {
   std::vector<std::string> names;
-  for (const Architecture& a : all_architectures()) {
-    if (a.from_files) names.emplace_back(a.name);
-  }
+  for (const Architecture& a : all_architectures()) names.emplace_back(a.name);
   return names;
 }
 
@@ -334,6 +325,7 @@ void set_facts(const Architecture& a, Hyper& h) {
   h.rope = a.rope;
   if (a.qk_norms == Need::Always) h.qk_norm = a.qk_norm;
   h.activation = a.activation;
+  h.attention_gate = a.attention_gate;
   h.router = h.experts > 0 ? a.router : RouterKind::None;
   h.window_period = a.window_period;
   if (h.rope_base_sliding == 0) h.rope_base_sliding = a.rope_base_sliding;
@@ -367,7 +359,11 @@ void check_hyper(const Architecture& a, const Hyper& h, const std::string& where
   if (h.pattern.empty() && (!has_experts || h.dense_layers > 0)) {
     check.range("feed_forward_length", h.ffn, 1, kMaxWidth);
   }
-  if (a.block == hybrid_block || !h.pattern.empty()) check_hybrid(h, check);
+  check.require(h.pattern.empty() || a.block == mixer_block,
+                fmt::format("{} models have no block pattern", a.name));
+  check.require(h.attention_interval == 0 || a.block == delta_block,
+                fmt::format("{} models have no full_attention_interval", a.name));
+  if (a.block == mixer_block || a.block == delta_block) check_hybrid(a, h, check);
   check_rope(h, check);
 }
 

@@ -2,8 +2,8 @@
 //   const Architecture* a = find_architecture("qwen3moe");
 //   for (const ExpectedTensor& t : expected_tensors(*a, hyper)) ...   // names, roles, dims
 // Adding an architecture is one row of the table in architectures.cpp, plus a block function when
-// its blocks are not "attention, then feed-forward". Tensor names: gguf-py/gguf/constants.py of
-// ggml-org/llama.cpp. Does not read files.
+// its blocks are not "attention, then feed-forward" (architectures_hybrid.cpp). Tensor names:
+// gguf-py/gguf/constants.py of ggml-org/llama.cpp. Does not read files.
 #pragma once
 
 #include <string_view>
@@ -34,6 +34,7 @@ struct Architecture {
   Need expert_bias = Need::Never;        // router and expert matrices
   Need sinks = Need::Never;
   std::string_view ffn_norm = "ffn_norm";
+  bool attention_gate = false;       // Hyper::attention_gate
   bool post_norms = false;           // of what attention and feed-forward give
   bool shared_expert = false;        // beside the routed ones, of a multiple of their width
   bool expert_ffn_is_ffn = false;    // feed_forward_length is the width of one expert, not of all
@@ -41,7 +42,6 @@ struct Architecture {
   std::int64_t window_period = 0;    // Hyper::window_period; > 0: files must have a window
   double rope_base_sliding = 0;      // unless the file says otherwise; 0: as the full layers
   void (*derive)(Hyper&) = nullptr;  // constants that follow from the shape
-  bool from_files = true;            // false: a shape to count with, not yet to run
   void (*block)(const Architecture&, const Hyper&, int layer,
                 std::vector<ExpectedTensor>&) = nullptr;
 };

@@ -4,12 +4,17 @@
 
 #include <fmt/format.h>
 
-#include "workload/architectures.h"
+#include "workload/architectures_detail.h"
 
 namespace bandwall {
+
+using architectures::delta_block;
+using architectures::mixer_block;
+
 namespace {
 
 constexpr std::int64_t kAnyMax = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kMostBlocks = 1 << 16;  // bounds work on counts not yet checked
 
 class Keys {
  public:
@@ -17,6 +22,9 @@ class Keys {
       : prefix_(fmt::format("{}.", a.name)), file_(file), problems_(problems) {}
 
   bool has(std::string_view key) const { return file_.find(prefix_ + std::string(key)) != nullptr; }
+
+  // Per-layer arrays may hold zeros beside the one value: blocks without that part.
+  void allow_zeros() { zeros_allowed_ = true; }
 
   // Whole number, at most 2^31 - 1; per-layer arrays are accepted when all items are equal.
   std::int64_t integer(std::string_view key, std::optional<std::int64_t> fallback) {
@@ -26,12 +34,14 @@ class Keys {
     if (value->type() == GgufType::Array) {
       const auto items = value->as_ints();
       if (items && !items->empty()) {
-        if (std::any_of(items->begin(), items->end(),
-                        [&](auto x) { return x != items->front(); })) {
+        const std::int64_t one =
+            zeros_allowed_ ? *std::max_element(items->begin(), items->end()) : items->front();
+        const auto differs = [&](auto x) { return x != one && !(zeros_allowed_ && x == 0); };
+        if (std::any_of(items->begin(), items->end(), differs)) {
           problem(key, "differs from layer to layer, which is not supported for this architecture");
           return 0;
         }
-        found = items->front();
+        found = one;
       }
     }
     if (!found) {
@@ -43,6 +53,24 @@ class Keys {
       return 0;
     }
     return *found;
+  }
+
+  // True for every layer whose item of the array is not 0; a number stands for all layers.
+  std::vector<bool> layers_with(std::string_view key, std::int64_t layers) {
+    const auto count = static_cast<std::size_t>(std::min(layers, kMostBlocks));
+    const GgufValue* value = find(key, true);
+    if (value == nullptr) return std::vector<bool>(count, false);
+    if (value->type() != GgufType::Array) {
+      return std::vector<bool>(count, value->as_int().value_or(0) != 0);
+    }
+    const auto items = value->as_ints();
+    if (!items || items->size() < count) {
+      problem(key, fmt::format("must be an array of at least {} whole numbers", count));
+      return std::vector<bool>(count, false);
+    }
+    std::vector<bool> with;
+    for (std::size_t i = 0; i < count; ++i) with.push_back((*items)[i] != 0);
+    return with;
   }
 
   double real(std::string_view key, std::optional<double> fallback) {
@@ -82,6 +110,7 @@ class Keys {
     return value;
   }
 
+  bool zeros_allowed_ = false;
   std::string prefix_;
   const GgufFile& file_;
   std::vector<Diagnostic>& problems_;
@@ -154,12 +183,38 @@ std::int64_t gating_code(RouterKind kind) {
 // Shared experts are stored as one, as wide as all of them.
 void read_shared_expert(const Architecture& a, Keys& keys, Hyper& h) {
   const std::int64_t count = keys.integer("expert_shared_count", 0);
-  if (count == 0) return;
   if (!a.shared_expert) {
+    if (count == 0) return;
     keys.problem("expert_shared_count", "shared experts are not supported for this architecture");
     return;
   }
   h.shared_ffn = keys.integer("expert_shared_feed_forward_length", count * h.expert_ffn);
+}
+
+// Which mixer each block holds shows in the per-layer arrays: heads of keys and values,
+// feed-forward width, neither (Mamba-2).
+std::string read_pattern(Keys& keys, const Hyper& h) {
+  const std::vector<bool> attends = keys.layers_with("attention.head_count_kv", h.layers);
+  const std::vector<bool> feeds = keys.layers_with("feed_forward_length", h.layers);
+  std::string pattern;
+  for (std::size_t l = 0; l < attends.size(); ++l) {
+    pattern += feeds[l] ? (h.experts > 0 ? 'E' : '-') : attends[l] ? '*' : 'M';
+  }
+  return pattern;
+}
+
+void read_recurrence(const Architecture& a, Keys& keys, Hyper& h) {
+  h.ssm_conv = keys.integer("ssm.conv_kernel", {});
+  h.ssm_inner = keys.integer("ssm.inner_size", {});
+  h.ssm_state = keys.integer("ssm.state_size", {});
+  h.ssm_heads = keys.integer("ssm.time_step_rank", {});
+  h.ssm_groups = keys.integer("ssm.group_count", {});
+  if (a.block == delta_block) {
+    h.attention_interval = keys.integer("full_attention_interval", 4);
+    return;
+  }
+  h.pattern = read_pattern(keys, h);
+  h.expert_latent = keys.integer("moe_latent_size", 0);
 }
 
 void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
@@ -191,6 +246,7 @@ void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
 Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
   Keys keys(a, file, problems);
   Hyper h;
+  if (a.block == mixer_block) keys.allow_zeros();
   h.layers = keys.integer("block_count", {});
   // Blocks of multi-token prediction come last and are not part of a step.
   h.mtp_layers = std::min(h.layers, keys.integer("nextn_predict_layers", 0));
@@ -201,8 +257,9 @@ Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagno
                                                   ? std::optional<std::int64_t>(0)
                                                   : std::optional<std::int64_t>{});
   read_attention(keys, h);
-  read_rope(keys, h);
+  if (a.rope != RopeKind::None) read_rope(keys, h);
   read_experts(a, keys, h);
+  if (a.block == mixer_block || a.block == delta_block) read_recurrence(a, keys, h);
   refuse_softcaps(keys);
   h.qk_norm = a.qk_norm;  // the caller knows whether tensors for it are there
   set_facts(a, h);

@@ -20,7 +20,9 @@ std::string_view name(OpKind kind) {
     case OpKind::RopeKv: return "rope_kv";
     case OpKind::Attention: return "attention";
     case OpKind::AttnOut: return "attn_out";
+    case OpKind::SsmIn: return "ssm_in";
     case OpKind::Ssm: return "ssm";
+    case OpKind::SsmOut: return "ssm_out";
     case OpKind::FfnNorm: return "ffn_norm";
     case OpKind::Router: return "router";
     case OpKind::Experts: return "experts";

@@ -15,10 +15,11 @@
 namespace bandwall {
 
 enum class OpKind {
-  Embedding, AttnNorm, QkvProj, RopeKv, Attention, AttnOut, Ssm, FfnNorm, Router, Experts,
+  Embedding, AttnNorm, QkvProj, RopeKv, Attention, AttnOut, SsmIn, Ssm, SsmOut,
+  FfnNorm, Router, Experts,
   SharedExpert, DenseFfn, OutputNorm, Head,
 };
-inline constexpr int kOpKinds = 14;
+inline constexpr int kOpKinds = 16;
 std::string_view name(OpKind kind);
 
 struct OpKey {

@@ -35,6 +35,11 @@ bool is_gate_or_up(Role role) {
          role == Role::DenseUp || role == Role::SharedGate || role == Role::SharedUp;
 }
 
+// Values, also those projected together with queries and keys.
+bool is_value(const TensorSpec& t) {
+  return !t.is_bias && (t.role == Role::AttnV || t.name.ends_with("attn_qkv.weight"));
+}
+
 // Vectors, norms, biases, routers and convolutions keep full precision.
 bool is_quantized_matrix(const TensorSpec& t) {
   return t.n_dims >= 2 && t.name.ends_with("weight") && t.role != Role::Router &&
@@ -91,11 +96,10 @@ class MixRules {
   MixRules(const Mix& mix, Importance importance, std::string_view architecture, const Hyper& h,
            const std::vector<TensorSpec>& tensors)
       : mix_(mix), matrix_(importance == Importance::With), h_(h) {
-    gqa_ = h.attends(0) && h.kv_heads > 0 ? h.heads / h.kv_heads : 0;
+    const bool counted = h.pattern.empty() || h.attends(0);  // of block 0, by its metadata
+    gqa_ = counted && h.kv_heads > 0 ? h.heads / h.kv_heads : 0;
     llama_70b_ = architecture == "llama" && h.layers == 80 && h.heads != h.kv_heads;
-    values_ = std::count_if(tensors.begin(), tensors.end(), [](const TensorSpec& t) {
-      return t.role == Role::AttnV && !t.is_bias;
-    });
+    values_ = std::count_if(tensors.begin(), tensors.end(), is_value);
   }
 
   // Tensors must come in file order: attn_v is counted.
@@ -106,7 +110,7 @@ class MixRules {
     if (is({"MXFP4_MOE"})) return t.dims[2] > 1 ? MXFP4 : Q8_0;
     if (t.role == Role::TokenEmbedding) return embedding();
     if (low_bits()) return low(t);
-    if (t.role == Role::AttnV) return value();
+    if (is_value(t)) return value();
     if (t.role == Role::AttnK || t.role == Role::AttnQ) return key_or_query(t.role);
     if (is_down(t.role)) return down(t.layer);
     if (t.role == Role::AttnOut) return attention_output();
@@ -139,7 +143,7 @@ class MixRules {
 
   Format low(const TensorSpec& t) const {
     const Format lifted = is({"IQ2_S", "IQ2_M"}) ? IQ3_S : Q2_K;
-    if (t.role == Role::AttnV) return gqa_ >= 4 || h_.experts >= 4 ? Q4_K : lifted;
+    if (is_value(t)) return gqa_ >= 4 || h_.experts >= 4 ? Q4_K : lifted;
     if (t.role == Role::AttnK && h_.experts == 8) return Q4_K;
     if (is_down(t.role)) return t.layer < h_.layers / 8 ? lifted : mix_.base;
     if (t.role == Role::AttnOut) {

@@ -127,7 +127,7 @@ const Architecture& architecture_of(const GgufFile& file) {
                        "holds no model");
   }
   const Architecture* found = find_architecture(*text);
-  if (found != nullptr && found->from_files) return *found;
+  if (found != nullptr) return *found;
   const std::vector<std::string> known = known_architectures();
   const std::string near = suggest(*text, known);
   throw Error::input(
@@ -150,7 +150,17 @@ void check_vocabulary(const GgufFile& file, std::int64_t rows, std::vector<Diagn
 }
 
 // Vectors are used as float32 in place.
-bool must_be_f32(const TensorSpec& t) { return t.n_dims == 1 || t.is_bias; }
+bool must_be_f32(const TensorSpec& t) {
+  switch (t.role) {
+    case Role::SsmConv:
+    case Role::SsmA:
+    case Role::SsmD:
+    case Role::SsmNorm:
+      return true;
+    default:
+      return t.n_dims == 1 || t.is_bias;
+  }
+}
 
 void match(const ExpectedTensor& expected, Tensors& tensors, const std::string& where,
            const std::set<std::string>& replaced, std::vector<Diagnostic>& problems) {
@@ -340,9 +350,9 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
 }
 
 std::int64_t Hyper::state_values() const {
-  const std::int64_t per_layer =
-      (ssm_conv - 1) * (ssm_inner + 2 * ssm_groups * ssm_state) + ssm_state * ssm_inner;
-  return std::count(pattern.begin(), pattern.end(), 'M') * per_layer;
+  std::int64_t recurrent = 0;
+  for (std::int64_t l = 0; l < layers; ++l) recurrent += recurs(l) ? 1 : 0;
+  return recurrent * layer_state_values();
 }
 
 std::int64_t ModelSpec::parameters() const {

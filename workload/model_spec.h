@@ -24,17 +24,21 @@ enum class Role {
   AttnPostNorm, FfnPostNorm,  // of what a part gives, before it is added (gemma3)
   FfnNorm, Router, RouterBias, ExpertGate, ExpertUp, ExpertDown,
   DenseGate, DenseUp, DenseDown, SharedGate, SharedUp, SharedDown,
+  SharedRouter,          // one score that scales the shared expert
   LatentDown, LatentUp,  // into and out of the narrower space that the experts work in
-  Ssm,                   // every tensor of a Mamba-2 mixer
+  // Recurrent mixers (Mamba-2, gated delta net): input projections (SsmGate: z, SsmRates: beta and
+  // alpha, where they are matrices of their own), convolution, vectors per head, output.
+  SsmIn, SsmGate, SsmRates, SsmConv, SsmDt, SsmA, SsmD, SsmNorm, SsmOut,
   Other,  // known file content that a step does not read (MTP blocks, scales of other engines)
 };
 std::string_view name(Role role);
 
 enum class RouterKind { None, SoftmaxAll, SoftmaxSelected, SigmoidBias };
-enum class RopeKind { Neighbours, Halves };       // (0,1),(2,3).. or (i, i + rot/2)
+enum class RopeKind { None, Neighbours, Halves };  // no rotation; (0,1),(2,3)..; (i, i + rot/2)
 enum class QkNorm { None, PerHead, WholeWidth };
 // Of the gate, times up. ClampedSwiglu: gpt-oss, limit 7, alpha 1.702; Gelu: the tanh form.
-enum class Activation { Silu, ClampedSwiglu, Gelu };
+// ReluSquared: max(0, up)^2, without a gate matrix.
+enum class Activation { Silu, ClampedSwiglu, Gelu, ReluSquared };
 
 // Shape and constants of a decoder-only transformer. Sizes are values, not bytes.
 struct Hyper {
@@ -68,21 +72,44 @@ struct Hyper {
   // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
   // holds that one mixer. Empty: every block attends and then feeds forward.
   std::string pattern = {};
+  // Hybrids whose blocks hold a mixer and a feed-forward part: every so many-th layer attends, the
+  // others are gated delta nets. 0: all attend.
+  std::int64_t attention_interval = 0;
+  // Recurrent mixers. Mamba-2: ssm_heads heads share ssm_groups input and output vectors of
+  // ssm_state values. Delta net: ssm_heads value heads, ssm_groups key heads of ssm_state values.
   std::int64_t ssm_inner = 0, ssm_state = 0, ssm_heads = 0, ssm_groups = 0, ssm_conv = 0;
   std::int64_t expert_latent = 0;                 // width the experts see, 0 = hidden
+  bool attention_gate = false;                    // each head of q is followed by its gate
 
   // True when layer `l` sees only the last `window` positions (its own included).
   bool slides(std::int64_t l) const {
     return window > 0 && (window_period == 0 || l % window_period != window_period - 1);
   }
   std::int64_t q_width() const { return heads * head_dim_k; }
+  std::int64_t q_rows() const { return q_width() * (attention_gate ? 2 : 1); }  // of the matrix
   std::int64_t k_width() const { return kv_heads * head_dim_k; }
   std::int64_t v_width() const { return kv_heads * head_dim_v; }
   bool is_moe_layer(std::int64_t l) const {
-    return pattern.empty() ? experts > 0 && l >= dense_layers : pattern[l] == 'E';
+    return pattern.empty() ? experts > 0 && l >= dense_layers
+                           : pattern[static_cast<std::size_t>(l)] == 'E';
   }
-  bool attends(std::int64_t l) const { return pattern.empty() || pattern[l] == '*'; }
-  // float32 values of recurrent state per sequence, all layers: conv tail and SSM state.
+  bool attends(std::int64_t l) const {
+    if (!pattern.empty()) return pattern[static_cast<std::size_t>(l)] == '*';
+    return attention_interval == 0 || (l + 1) % attention_interval == 0;
+  }
+  // True when layer `l` keeps recurrent state instead of keys and values.
+  bool recurs(std::int64_t l) const {
+    if (!pattern.empty()) return pattern[static_cast<std::size_t>(l)] == 'M';
+    return !attends(l);
+  }
+  bool is_dense_layer(std::int64_t l) const {
+    return pattern.empty() ? !is_moe_layer(l) : pattern[static_cast<std::size_t>(l)] == '-';
+  }
+  // float32 values of recurrent state per sequence: the last inputs of the convolution and the
+  // state itself, of one recurrent layer and of all.
+  std::int64_t conv_channels() const { return ssm_inner + 2 * ssm_groups * ssm_state; }
+  std::int64_t conv_tail_values() const { return (ssm_conv - 1) * conv_channels(); }
+  std::int64_t layer_state_values() const { return conv_tail_values() + ssm_state * ssm_inner; }
   std::int64_t state_values() const;
 };
 

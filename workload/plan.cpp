@@ -3,12 +3,15 @@
 //   (they are folded into the frequencies when the model is loaded).
 // Activations: float32 rows that the op reads and writes, in its order:
 //   norms: in, out; qkv: in, q k v; rope_kv: q k v in, q out (k and v go to the cache);
-//   attention: q, out; attn_out: in, residual in and out; router: in, scores; a norm of what
-//   attention or feed-forward gives is part of attn_out or of the feed-forward op;
-//   feed-forward: in, each inner row (gate, up, their product) once, residual in and out; experts
-//   also the rows that the experts give before they are added up.
+//   attention: q, out, gates (part of q until then); attn_out: in, residual in and out;
+//   ssm_in: in, projected rows; ssm: projected rows, convolved rows once, out; ssm_out: in,
+//   residual in and out; router: in, scores; a norm of what attention or feed-forward gives is part
+//   of attn_out or of the feed-forward op; feed-forward: in, each inner row (gate, up, their
+//   product) once, residual in and out; experts also the rows that the experts give before they are
+//   added up; a narrower space of the experts: its rows in and out.
 // Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
-//   4 per normed value, 3 per rotated one. Lookups, softmax and activation functions count none.
+//   4 per normed value, 3 per rotated one; state: per value and token 5 (Mamba-2), 7 (delta net).
+//   Lookups, softmax and activation functions count none.
 #include "workload/plan.h"
 
 #include <algorithm>
@@ -94,6 +97,13 @@ class Builder {
     }
   }
 
+  // Every tensor of the role, whole; no matrix, whatever its shape.
+  void read_vectors(Op& op, Role role) const {
+    for (const TensorSpec* t : tensors_.block(op.key.layer)) {
+      if (t->role == role) add_stream(op, {t->format, bytes(t->bytes), 0, n_, Flops(0)});
+    }
+  }
+
   // `distinct` of the matrices stacked along the last dimension; n x k rows are spread over them.
   void read_experts(Op& op, Role role, double distinct) const {
     const double pairs = n_ * static_cast<double>(h_.experts_used);
@@ -131,7 +141,7 @@ class Builder {
   void block(int l) {
     if (tensors_.has(l, Role::AttnNorm)) norm(OpKind::AttnNorm, l, Role::AttnNorm, n_);
     if (h_.attends(l)) attention_part(l);
-    if (tensors_.has(l, Role::Ssm)) ssm(l);
+    if (h_.recurs(l)) recurrent_part(l);
     if (tensors_.has(l, Role::FfnNorm)) norm(OpKind::FfnNorm, l, Role::FfnNorm, n_);
     if (h_.is_moe_layer(l)) {
       router(l);
@@ -146,13 +156,13 @@ class Builder {
     const double out = width(h_.heads * h_.head_dim_v);
     Op& qkv = begin(OpKind::QkvProj, l);
     for (const Role role : {Role::AttnQ, Role::AttnK, Role::AttnV}) read(qkv, role, n_);
-    floats(qkv, n_ * (width(h_.hidden) + q + k + v));
+    floats(qkv, n_ * (width(h_.hidden) + width(h_.q_rows()) + k + v));
 
     const Bytes cell = kv_.k->bytes_for(k) + kv_.v->bytes_for(v);
     Op& rope = begin(OpKind::RopeKv, l);
     read(rope, Role::AttnQNorm, n_);
     read(rope, Role::AttnKNorm, n_);
-    floats(rope, n_ * (q + k + v + q));
+    floats(rope, n_ * (2 * width(h_.q_rows()) + k + v));
     rope.traffic.kv_written = cell * n_;
     if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + k));
     rope.flops += Flops(3 * n_ * width((h_.heads + h_.kv_heads) * h_.rope_dims));
@@ -161,7 +171,7 @@ class Builder {
     const double pairs = static_cast<double>(step_.sequences) * static_cast<double>(seen.pairs);
     Op& attention = begin(OpKind::Attention, l);
     read(attention, Role::AttnSinks, n_);
-    floats(attention, n_ * (q + out));
+    floats(attention, n_ * (q + out + (h_.attention_gate ? q : 0)));
     attention.traffic.kv_read =
         cell * (static_cast<double>(step_.sequences) * static_cast<double>(seen.distinct));
     attention.kv_scores = Elements(pairs * (q + out));
@@ -180,16 +190,31 @@ class Builder {
     op.flops += Flops(4 * n_ * width(h_.hidden));
   }
 
-  // Mamba-2: the state is read and written once per sequence and step.
-  void ssm(int l) {
+  // The state, the tail of the convolution included, is read and written once per sequence and
+  // step.
+  void recurrent_part(int l) {
+    const bool delta = h_.pattern.empty();
+    const double inner = width(h_.ssm_inner), conv = width(h_.conv_channels());
+    const double heads = width(h_.ssm_heads);
+    const double projected = inner + conv + (delta ? 2 * heads : heads);
+    Op& in = begin(OpKind::SsmIn, l);
+    for (const Role role : {Role::SsmIn, Role::SsmGate, Role::SsmRates}) read(in, role, n_);
+    floats(in, n_ * (width(h_.hidden) + projected));
+
     Op& op = begin(OpKind::Ssm, l);
-    read(op, Role::Ssm, n_);
-    const auto layers = std::count(h_.pattern.begin(), h_.pattern.end(), 'M');
-    const double values = layers > 0 ? static_cast<double>(h_.state_values() / layers) : 0.0;
-    op.traffic.state = Bytes(2 * kFloat * values * static_cast<double>(step_.sequences));
-    floats(op, n_ * 3 * width(h_.hidden));
-    // Update and read-out of the state, per token: 6 per state value.
-    op.flops += Flops(6 * n_ * width(h_.ssm_inner * h_.ssm_state));
+    for (const Role role : {Role::SsmConv, Role::SsmDt, Role::SsmA, Role::SsmD, Role::SsmNorm}) {
+      read_vectors(op, role);
+    }
+    op.traffic.state =
+        Bytes(2 * kFloat * width(h_.layer_state_values()) * static_cast<double>(step_.sequences));
+    floats(op, n_ * (projected + conv + inner));
+    op.flops += Flops(n_ * (2 * width(h_.ssm_conv) * conv + 4 * inner +
+                            (delta ? 7 : 5) * width(h_.ssm_inner * h_.ssm_state)));
+    if (delta) op.flops += Flops(4 * n_ * 2 * width(h_.ssm_groups * h_.ssm_state));
+
+    Op& out = begin(OpKind::SsmOut, l);
+    read(out, Role::SsmOut, n_);
+    floats(out, n_ * (inner + 2 * width(h_.hidden)));
   }
 
   void router(int l) {
@@ -219,6 +244,7 @@ class Builder {
     if (!tensors_.has(l, up)) return;
     Op& op = begin(kind, l);
     for (const Role role : {gate, up, down}) read(op, role, n_);
+    if (kind == OpKind::SharedExpert) read(op, Role::SharedRouter, n_);
     const double inner = tensors_.has(l, gate) ? 3.0 : 2.0;
     const double ffn = width(kind == OpKind::DenseFfn ? h_.ffn : h_.shared_ffn);
     floats(op, n_ * (3 * width(h_.hidden) + inner * ffn));

@@ -33,7 +33,16 @@ std::string_view name(Role role) {
     case Role::SharedDown: return "shared_down";
     case Role::LatentDown: return "latent_down";
     case Role::LatentUp: return "latent_up";
-    case Role::Ssm: return "ssm";
+    case Role::SharedRouter: return "shared_router";
+    case Role::SsmIn: return "ssm_in";
+    case Role::SsmGate: return "ssm_gate";
+    case Role::SsmRates: return "ssm_rates";
+    case Role::SsmConv: return "ssm_conv";
+    case Role::SsmDt: return "ssm_dt";
+    case Role::SsmA: return "ssm_a";
+    case Role::SsmD: return "ssm_d";
+    case Role::SsmNorm: return "ssm_norm";
+    case Role::SsmOut: return "ssm_out";
     case Role::Other: return "other";
   }
   return "?";

@@ -20,7 +20,13 @@
   void gelu_mul(const float* gate, const float* up, std::int64_t n, float* y);                   \
   void add(float* y, const float* x, std::int64_t n);                                            \
   void add_scaled(float* y, const float* x, float a, std::int64_t n);                            \
-  void f32_to_f16(const float* x, std::int64_t n, std::uint16_t* y);
+  void f32_to_f16(const float* x, std::int64_t n, std::uint16_t* y);                             \
+  void relu_squared(const float* x, std::int64_t n, float* y);                                   \
+  void sigmoid_mul(const float* gate, const float* x, std::int64_t n, float* y);                 \
+  void l2_norm(const float* x, float eps, float scale, std::int64_t n, float* y);                \
+  void conv_silu(const ConvArgs& a);                                                             \
+  void ssm_scan(const ScanArgs& a);                                                              \
+  void delta_rule(const DeltaArgs& a);
 
 namespace bandwall {
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/kernels/recurrence.h"
 #include "workload/format.h"
 
 namespace bandwall {
@@ -87,6 +88,13 @@ struct KernelTable {
   void (*add)(float* y, const float* x, std::int64_t n);                  // y += x
   void (*add_scaled)(float* y, const float* x, float a, std::int64_t n);  // y += a * x
   void (*f32_to_f16)(const float* x, std::int64_t n, std::uint16_t* y);
+  void (*relu_squared)(const float* x, std::int64_t n, float* y);  // y = max(0, x)^2
+  void (*sigmoid_mul)(const float* gate, const float* x, std::int64_t n, float* y);
+  // y = scale * x / max(|x|, eps), |x| the Euclidean length.
+  void (*l2_norm)(const float* x, float eps, float scale, std::int64_t n, float* y);
+  void (*conv_silu)(const ConvArgs&);  // recurrence.h
+  void (*ssm_scan)(const ScanArgs&);
+  void (*delta_rule)(const DeltaArgs&);
 };
 
 // Expands `n` values (whole blocks) to float32, bit for bit as ggml does. Throws Error (Input) for

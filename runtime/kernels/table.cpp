@@ -54,10 +54,23 @@ bool has_avx512() {
 }  // namespace
 
 const KernelTable& reference_kernels() {
-  static const KernelTable table = {
-      "reference",         checked_reference,     reference::quantize_rows,  reference::attention,
-      reference::rms_norm, reference::silu_mul,   reference::clamped_swiglu, reference::gelu_mul,
-      reference::add,      reference::add_scaled, reference::f32_to_f16};
+  static const KernelTable table = {"reference",
+                                    checked_reference,
+                                    reference::quantize_rows,
+                                    reference::attention,
+                                    reference::rms_norm,
+                                    reference::silu_mul,
+                                    reference::clamped_swiglu,
+                                    reference::gelu_mul,
+                                    reference::add,
+                                    reference::add_scaled,
+                                    reference::f32_to_f16,
+                                    reference::relu_squared,
+                                    reference::sigmoid_mul,
+                                    reference::l2_norm,
+                                    reference::conv_silu,
+                                    reference::ssm_scan,
+                                    reference::delta_rule};
   return table;
 }
 
@@ -72,7 +85,13 @@ const KernelTable& portable_kernels() {
                                     portable::gelu_mul,
                                     portable::add,
                                     portable::add_scaled,
-                                    portable::f32_to_f16};
+                                    portable::f32_to_f16,
+                                    portable::relu_squared,
+                                    portable::sigmoid_mul,
+                                    portable::l2_norm,
+                                    portable::conv_silu,
+                                    portable::ssm_scan,
+                                    portable::delta_rule};
   return table;
 }
 
@@ -88,7 +107,13 @@ const KernelTable* avx2_kernels() {
                                     avx2::gelu_mul,
                                     avx2::add,
                                     avx2::add_scaled,
-                                    avx2::f32_to_f16};
+                                    avx2::f32_to_f16,
+                                    avx2::relu_squared,
+                                    avx2::sigmoid_mul,
+                                    avx2::l2_norm,
+                                    avx2::conv_silu,
+                                    avx2::ssm_scan,
+                                    avx2::delta_rule};
   return has_avx2() ? &table : nullptr;
 #else
   return nullptr;
@@ -107,7 +132,13 @@ const KernelTable* avx512_kernels() {
                                     avx512::gelu_mul,
                                     avx512::add,
                                     avx512::add_scaled,
-                                    avx512::f32_to_f16};
+                                    avx512::f32_to_f16,
+                                    avx512::relu_squared,
+                                    avx512::sigmoid_mul,
+                                    avx512::l2_norm,
+                                    avx512::conv_silu,
+                                    avx512::ssm_scan,
+                                    avx512::delta_rule};
   return has_avx512() ? &table : nullptr;
 #else
   return nullptr;

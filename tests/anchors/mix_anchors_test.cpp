@@ -35,11 +35,13 @@ TEST(MixAnchors, ParameterCountsAreExact) {
   EXPECT_EQ(parameters(load_model_shape("qwen2.5-coder-7b")), 7'615'616'512);
   EXPECT_EQ(parameters(load_model_shape("gemma-3-27b")), 27'009'346'304);
   EXPECT_EQ(parameters(load_model_shape("olmoe-1b-7b")), 6'919'161'856);
+  EXPECT_EQ(parameters(qwen3_next()), 79'674'391'296);
 }
 
 TEST(MixAnchors, StateOfHybrids) {
   EXPECT_NEAR(static_cast<double>(nemotron_super().hyper.state_values()) * 4 / kMiB, 164.69, 0.005);
   EXPECT_NEAR(static_cast<double>(nemotron_nano().hyper.state_values()) * 4 / kMiB, 47.62, 0.005);
+  EXPECT_NEAR(static_cast<double>(qwen3_next().hyper.state_values()) * 4 / kMiB, 75.38, 0.005);
   EXPECT_EQ(nemotron_super().hyper.state_values() * 2, 86'343'680);
 }
 

@@ -153,6 +153,49 @@ class GgufWriter {
   }
 };
 
+// Recurrent mixers of tiny_model(): 4 heads of 16 with states of 8 rows, 2 groups, 4 taps.
+inline void add_tiny_recurrence(const Architecture& a, Hyper& h) {
+  if (a.name != "nemotron_h_moe" && a.name != "qwen3next") return;
+  h.ssm_inner = 64;
+  h.ssm_state = 8;
+  h.ssm_heads = 4;
+  h.ssm_groups = 2;
+  h.ssm_conv = 4;
+  if (a.name == "qwen3next") {
+    h.attention_interval = 2;
+    return;
+  }
+  h.pattern = "ME*E";
+  h.layers = 4;
+  h.expert_latent = 32;
+  h.rope_dims = 0;
+}
+
+// Metadata of the same; which mixer a block holds shows in arrays.
+inline void set_recurrence(GgufWriter& w, const std::string& architecture, const Hyper& h) {
+  if (h.ssm_conv == 0) return;
+  const auto number = [&](const char* key, std::int64_t value) {
+    w.set(architecture + "." + key, static_cast<std::uint32_t>(value));
+  };
+  number("ssm.conv_kernel", h.ssm_conv);
+  number("ssm.inner_size", h.ssm_inner);
+  number("ssm.state_size", h.ssm_state);
+  number("ssm.time_step_rank", h.ssm_heads);
+  number("ssm.group_count", h.ssm_groups);
+  if (h.pattern.empty()) {
+    number("full_attention_interval", h.attention_interval);
+    return;
+  }
+  number("moe_latent_size", h.expert_latent);
+  std::vector<std::int32_t> kv, ffn;
+  for (const char letter : h.pattern) {
+    kv.push_back(letter == '*' ? static_cast<std::int32_t>(h.kv_heads) : 0);
+    ffn.push_back(letter == 'E' ? static_cast<std::int32_t>(h.expert_ffn) : 0);
+  }
+  w.set_array(architecture + ".attention.head_count_kv", kv);
+  w.set_array(architecture + ".feed_forward_length", ffn);
+}
+
 // Shape of tiny_model(): 2 layers, hidden 64, 4 heads of 16 over 2, vocabulary 32, 4 experts top 2.
 inline Hyper tiny_hyper(const Architecture& a) {
   Hyper h = {.layers = 2,
@@ -172,6 +215,8 @@ inline Hyper tiny_hyper(const Architecture& a) {
   }
   if (a.shared_expert) h.shared_ffn = 48;
   if (a.window_period > 0) h.window = 32;
+  h.attention_gate = a.attention_gate;
+  add_tiny_recurrence(a, h);
   return h;
 }
 
@@ -205,6 +250,7 @@ inline GgufWriter tiny_model(const std::string& architecture, const Hyper& h) {
     number("expert_shared_feed_forward_length", h.shared_ffn);
   }
   if (h.window > 0) number("attention.sliding_window", h.window);
+  set_recurrence(w, architecture, h);
   for (const ExpectedTensor& t : expected_tensors(architecture_row(architecture), h)) {
     if (!t.required) continue;
     w.add(t.spec.name, {t.spec.dims, t.spec.dims + t.spec.n_dims});

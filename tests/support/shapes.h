@@ -180,4 +180,28 @@ inline ModelShape nemotron_nano() {
                 .ssm_conv = 4});
 }
 
+inline ModelShape qwen3_next() {
+  return shape("qwen3-next", "qwen3next",
+               {.layers = 48,
+                .hidden = 2048,
+                .vocab = 151936,
+                .context_train = 262144,
+                .heads = 16,
+                .kv_heads = 2,
+                .head_dim_k = 256,
+                .head_dim_v = 256,
+                .experts = 512,
+                .experts_used = 10,
+                .expert_ffn = 512,
+                .shared_ffn = 512,
+                .rope_dims = 64,
+                .rope_base = 1e7,
+                .attention_interval = 4,
+                .ssm_inner = 4096,
+                .ssm_state = 128,
+                .ssm_heads = 32,
+                .ssm_groups = 16,
+                .ssm_conv = 4});
+}
+
 }  // namespace bandwall::testing

@@ -49,7 +49,8 @@ TEST(Library, ShipsTheNamedData) {
     EXPECT_THAT(backend_names(), Contains(name));
   }
   for (const char* name : {"minimax-m2.5", "gpt-oss-20b", "gpt-oss-120b", "qwen3-30b-a3b",
-                           "nemotron-3-super-120b-a12b", "llama-3.1-8b"}) {
+                           "nemotron-3-super-120b-a12b", "nemotron-3-nano-30b-a3b",
+                           "qwen3-next-80b-a3b", "llama-3.1-8b"}) {
     EXPECT_THAT(model_names(), Contains(name));
   }
 }
@@ -115,6 +116,7 @@ TEST(Library, SizesEqualThePublishedOnes) {
   EXPECT_NEAR(gib("minimax-m2.5", "UD-Q3_K_XL"), 94.93, 0.005);
   EXPECT_NEAR(gib("minimax-m2.5", "Q3_K_M"), 101.76, 0.005);
   EXPECT_EQ(size("nemotron-3-super-120b-a12b", "NVFP4"), 80'297'000'960);
+  EXPECT_NEAR(gib("nemotron-3-nano-30b-a3b", "Q4_K_M"), 22.82, 0.005);
   EXPECT_NEAR(gib("gpt-oss-120b", "MXFP4_MOE"), 59.02, 0.005);
   EXPECT_NEAR(gib("gpt-oss-120b", "MXFP4-BF16"), 60.87, 0.005);
   EXPECT_NEAR(gib("gpt-oss-20b", "MXFP4_MOE"), 11.27, 0.005);
@@ -241,7 +243,7 @@ TEST(BackendFor, ScalesToAnotherMachine) {
 
 TEST(BackendFor, LeavesOutWhatItCannotScale) {
   const Backend b = load_backend("llama.cpp-cuda");
-  const Backend apple = backend_for(b, load_machine("m3-ultra"));   // bf16 rate unknown
+  const Backend apple = backend_for(b, load_machine("m3-ultra"));  // bf16 rate unknown
   EXPECT_TRUE(apple.gemm.empty());
   EXPECT_FALSE(apple.attention_rate);
   EXPECT_FALSE(apple.stream.empty());

@@ -38,14 +38,16 @@ TEST(ModelSpec, ReadsEveryArchitecture) {
     EXPECT_EQ(m.name, "tiny");
     EXPECT_EQ(m.hyper.vocab, 32);
     EXPECT_EQ(m.hyper.head_dim_k, 16);
-    EXPECT_EQ(m.hyper.rope_dims, 16);
+    EXPECT_EQ(m.hyper.rope_dims, name == "nemotron_h_moe" ? 0 : 16);
     EXPECT_EQ(m.hyper.rope_base, 10000.0);
-    EXPECT_EQ(m.hyper.rope, name == "llama" ? RopeKind::Neighbours : RopeKind::Halves);
+    EXPECT_EQ(m.hyper.rope, name == "llama"            ? RopeKind::Neighbours
+                            : name == "nemotron_h_moe" ? RopeKind::None
+                                                       : RopeKind::Halves);
     EXPECT_EQ(m.weight_bytes(), 4 * m.parameters());
     EXPECT_GE(m.file_bytes, m.weight_bytes());
     for (const TensorSpec& t : m.tensors) EXPECT_NE(t.role, Role::Other) << t.name;
   }
-  EXPECT_EQ(known_architectures().size(), 9u);
+  EXPECT_EQ(known_architectures().size(), 11u);
 }
 
 TEST(ModelSpec, NamesAndShapesOfOneMiniMaxLayer) {
@@ -89,6 +91,52 @@ TEST(ModelSpec, GptOssHasBiasesSinksAndAlternatingWindow) {
   EXPECT_TRUE(bias->is_bias);
   EXPECT_EQ(bias->dims[0], 64);
   EXPECT_EQ(bias->dims[1], 4);
+}
+
+TEST(ModelSpec, MixersOfABlockShowInTheArrays) {
+  const ModelSpec m = load(tiny_model("nemotron_h_moe"));
+  EXPECT_EQ(m.hyper.pattern, "ME*E");
+  EXPECT_EQ(m.hyper.kv_heads, 2);
+  EXPECT_EQ(m.hyper.expert_latent, 32);
+  EXPECT_EQ(m.hyper.shared_ffn, 48);
+  EXPECT_EQ(m.hyper.activation, Activation::ReluSquared);
+  EXPECT_EQ(m.hyper.conv_channels(), 64 + 2 * 2 * 8);
+  EXPECT_EQ(m.hyper.state_values(), 3 * 96 + 8 * 64);
+  EXPECT_EQ(m.find("blk.0.attn_norm.weight")->role, Role::AttnNorm);
+  EXPECT_EQ(m.find("blk.1.attn_norm.weight")->role, Role::FfnNorm);
+  EXPECT_EQ(m.find("blk.0.ssm_in.weight")->dims[1], 64 + 96 + 4);
+  EXPECT_EQ(m.find("blk.1.ffn_up_exps.weight")->dims[0], 32);
+  EXPECT_EQ(m.find("blk.1.ffn_gate_exps.weight"), nullptr);
+  EXPECT_FALSE(m.find("blk.0.ssm_dt.bias")->is_bias);
+  EXPECT_TRUE(m.find("blk.0.ssm_conv1d.bias")->is_bias);
+
+  GgufWriter w = tiny_model("nemotron_h_moe");
+  w.set_array("nemotron_h_moe.feed_forward_length", std::vector<std::int32_t>{0, 32, 0});
+  EXPECT_THAT(failure(w), HasSubstr("must be an array of at least 4 whole numbers"));
+  w.set_array("nemotron_h_moe.feed_forward_length", std::vector<std::int32_t>{0, 32, 0, 48});
+  EXPECT_THAT(failure(w), HasSubstr("differs from layer to layer"));
+  w = tiny_model("nemotron_h_moe");
+  w.tensor("blk.0.ssm_conv1d.weight").type = 1;
+  EXPECT_THAT(failure(w), HasSubstr("tensor blk.0.ssm_conv1d.weight: stored as F16, must be F32"));
+  w = tiny_model("nemotron_h_moe");
+  w.set("nemotron_h_moe.ssm.time_step_rank", 3u);
+  EXPECT_THAT(failure(w), AllOf(HasSubstr("ssm.inner_size 64 is not divisible"),
+                                HasSubstr("ssm.time_step_rank 3 is not divisible")));
+}
+
+TEST(ModelSpec, DeltaNetsStandBetweenAttentionLayers) {
+  const ModelSpec m = load(tiny_model("qwen3next"));
+  EXPECT_TRUE(m.hyper.recurs(0));
+  EXPECT_TRUE(m.hyper.attends(1));
+  EXPECT_TRUE(m.hyper.is_moe_layer(0));
+  EXPECT_EQ(m.hyper.state_values(), 3 * 96 + 8 * 64);
+  EXPECT_EQ(m.find("blk.1.attn_q.weight")->dims[1], 128);  // queries and their gates
+  EXPECT_EQ(m.find("blk.1.attn_output.weight")->dims[0], 64);
+  EXPECT_EQ(m.find("blk.0.attn_qkv.weight")->role, Role::SsmIn);
+  EXPECT_EQ(m.find("blk.0.ffn_gate_inp_shexp.weight")->role, Role::SharedRouter);
+  GgufWriter w = tiny_model("qwen3next");
+  w.set("qwen3next.full_attention_interval", 0u);
+  EXPECT_THAT(failure(w), HasSubstr("full_attention_interval is 0"));
 }
 
 TEST(ModelSpec, TiedHeadAndRopeFactors) {

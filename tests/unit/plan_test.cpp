@@ -160,6 +160,24 @@ TEST(Plan, HybridReadsStateAndEveryTensorOfTheActivePart) {
   EXPECT_NEAR(p.weights().value(), expected, 1.0);
 }
 
+TEST(Plan, StateIsReadAndWrittenOncePerSequenceAndStep) {
+  const ModelSpec m = model_from_shape(testing::qwen3_next(), "F16");
+  const Bytes once(2.0 * 4 * static_cast<double>(m.hyper.layer_state_values()));
+  for (const Step step : {Step{1, 1, 0, 1}, Step{1, 512, 0, 1}, Step{4, 1, 100, 4}}) {
+    const Plan p = plan_step(m, f16(), step, expected_routing(m, step.tokens()));
+    EXPECT_EQ(op(p, OpKind::Ssm, 0).traffic.state, once * static_cast<double>(step.sequences));
+    EXPECT_EQ(p.traffic().state, once * static_cast<double>(36 * step.sequences));
+    EXPECT_EQ(op(p, OpKind::Attention, 3).traffic.state, Bytes(0));
+  }
+  const Plan one = plan_step(m, f16(), {1, 1, 0, 1}, expected_routing(m, 1));
+  const double d = 2048, conv = 8192, inner = 4096;
+  EXPECT_EQ(op(one, OpKind::SsmIn, 0).traffic.weights, Bytes(2 * d * (conv + inner + 64)));
+  EXPECT_EQ(op(one, OpKind::Ssm, 0).traffic.weights, Bytes(4 * (4 * conv + 32 + 32 + 128)));
+  EXPECT_EQ(op(one, OpKind::SsmOut, 0).traffic.weights, Bytes(2 * d * inner));
+  EXPECT_EQ(op(one, OpKind::QkvProj, 3).traffic.weights, Bytes(2 * d * (2 * 4096 + 2 * 512)));
+  EXPECT_EQ(op(one, OpKind::SharedExpert, 3).traffic.weights, Bytes(2 * 3 * d * 512 + 4 * d));
+}
+
 TEST(Plan, LedgerHasTheTrafficAndNoTimes) {
   const Plan p = dense({1, 3, 2, 1});
   const Ledger l = ledger_of(p);
