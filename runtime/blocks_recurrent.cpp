@@ -158,6 +158,10 @@ void normalise_keys(Pass& p) {
   p.meter.flops(4 * p.n * 2 * keys * dim);
 }
 
+// Columns of a head's state do not depend on each other and lie in blocks of so many, row after
+// row: wider rows would fall on a part of the first-level cache's sets and push each other out.
+constexpr std::int64_t kDeltaColumns = 64;
+
 // One value head through all tokens, then its norm, gated by z.
 void delta_head(Pass& p, std::int64_t layer, const LayerWeights& w, const Projection& at,
                 std::int64_t head) {
@@ -177,19 +181,21 @@ void delta_head(Pass& p, std::int64_t layer, const LayerWeights& w, const Projec
   DeltaArgs a;
   a.n = p.per_sequence;
   a.key_dim = h.ssm_state;
-  a.value_dim = dim;
   a.stride = h.conv_channels();
   a.y_stride = h.ssm_inner;
   for_sequences(p, [&](std::int64_t first, std::int64_t sequence) {
     const float* row = s.convolved.get() + first * a.stride;
-    a.state = p.states.state(layer, sequence) + head * h.ssm_state * dim;
     a.q = row + key * h.ssm_state;
     a.k = a.q + key_width;
-    a.v = row + 2 * key_width + head * dim;
     a.beta = beta + first;
     a.decay = decay + first;
-    a.y = s.mixed.f32.get() + first * a.y_stride + head * dim;
-    p.kernels.delta_rule(a);
+    for (std::int64_t column = head * dim; column < (head + 1) * dim; column += a.value_dim) {
+      a.value_dim = std::min(kDeltaColumns, (head + 1) * dim - column);
+      a.state = p.states.state(layer, sequence) + column * h.ssm_state;
+      a.v = row + 2 * key_width + column;
+      a.y = s.mixed.f32.get() + first * a.y_stride + column;
+      p.kernels.delta_rule(a);
+    }
   });
   const auto eps = static_cast<float>(h.rms_eps);
   for (std::int64_t t = 0; t < p.n; ++t) {
