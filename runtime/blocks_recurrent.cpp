@@ -144,6 +144,10 @@ void normalise_keys(Pass& p) {
   p.meter.flops(4 * p.n * 2 * keys * dim);
 }
 
+// Columns of a head's state do not depend on each other and lie in blocks of so many, row after
+// row: wider rows would fall on a part of the first-level cache's sets and push each other out.
+constexpr std::int64_t kDeltaColumns = 64;
+
 // One value head through all tokens, then its norm, gated by z.
 void delta_head(Pass& p, std::int64_t layer, const LayerWeights& w, const Projection& at,
                 std::int64_t head) {
@@ -163,20 +167,22 @@ void delta_head(Pass& p, std::int64_t layer, const LayerWeights& w, const Projec
   DeltaArgs a;
   a.n = p.n;
   a.key_dim = h.ssm_state;
-  a.value_dim = dim;
-  a.state = p.states.state(layer, 0) + head * h.ssm_state * dim;
   a.q = s.convolved.get() + key * h.ssm_state;
   a.k = a.q + key_width;
-  a.v = s.convolved.get() + 2 * key_width + head * dim;
   a.stride = h.conv_channels();
   a.beta = beta;
   a.decay = decay;
-  a.y = s.mixed.f32.get() + head * dim;
   a.y_stride = h.ssm_inner;
-  p.kernels.delta_rule(a);
+  for (std::int64_t column = head * dim; column < (head + 1) * dim; column += a.value_dim) {
+    a.value_dim = std::min(kDeltaColumns, (head + 1) * dim - column);
+    a.state = p.states.state(layer, 0) + column * h.ssm_state;
+    a.v = s.convolved.get() + 2 * key_width + column;
+    a.y = s.mixed.f32.get() + column;
+    p.kernels.delta_rule(a);
+  }
   const auto eps = static_cast<float>(h.rms_eps);
   for (std::int64_t t = 0; t < p.n; ++t) {
-    float* y = a.y + t * a.y_stride;
+    float* y = s.mixed.f32.get() + t * h.ssm_inner + head * dim;
     p.kernels.rms_norm(y, w.ssm_norm.data, eps, dim, y);
     p.kernels.silu_mul(s.projected.get() + t * at.width + at.z + head * dim, y, dim, y);
   }

@@ -20,7 +20,8 @@ class StateCache {
 
   // conv - 1 rows of conv_channels, oldest first; only layers that recur have one.
   float* conv_tail(std::int64_t layer, std::int64_t sequence) const { return at(layer, sequence); }
-  // ssm_state rows of inner width / heads values, head after head.
+  // ssm_state rows of inner width / heads values, head after head (delta nets: in blocks of
+  // columns, blocks_recurrent.cpp).
   float* state(std::int64_t layer, std::int64_t sequence) const {
     return at(layer, sequence) + tail_values_;
   }
