@@ -147,7 +147,7 @@ void Engine::Impl::check_whole() const {
   if (!cut_short || states.empty()) return;
   throw Error::input(spec.name,
                      "the last step ended early and left the recurrent state of some layers ahead "
-                     "of others; reset before the next");
+                     "of others; reset the engine and begin again from position 0");
 }
 
 void Engine::Impl::check_room(std::int64_t count, std::int64_t sequence) {

@@ -94,15 +94,15 @@ class Engine {
   Engine(const LoadedModel& model, EngineOptions options);
   ~Engine();
 
-  // Evaluates tokens after what the cache holds of the sequence, in micro-batches. Returns logits rows
-  // (vocab floats each): none, the last position, or all positions. Throws Error (Input) when the
-  // context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf
+  // Evaluates tokens after what the cache holds of the sequence, in micro-batches. Returns logits
+  // rows (vocab floats each): none, the last position, or all positions. Throws Error (Input) when
+  // the context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf
   // logits.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr, std::int64_t sequence = 0);
   // One step: one token after what the cache holds of each named sequence, at most one each.
-  // Returns a row of logits per token, in their order. Bitwise what each sequence gets alone, except
-  // with AVX-512 and quantized weights from three tokens on, where sums have another order.
+  // Returns a row of logits per token, in their order. Bitwise what each sequence gets alone,
+  // except with AVX-512 and quantized weights from three tokens on, where sums have another order.
   // Errors as evaluate; also Error (Input) for a sequence that is named twice or does not exist.
   std::span<const float> evaluate_step(std::span<const SequenceToken> tokens,
                                        Meter* meter = nullptr);

@@ -301,12 +301,14 @@ int run_bench(const Arguments& a) {
   bool first = true;
   fmt::print("{}", bench_head(plan.form));
   for (const Setting& setting : plan.settings) {
-    Engine engine(*subject.model, {.context = context,
-                                   .n_ubatch = setting.n_ubatch,
-                                   .sequences = sequences,
-                                   .threads = setting.threads,
-                                   .k = setting.kv.k,
-                                   .v = setting.kv.v});
+    EngineOptions options;
+    options.context = context;
+    options.sequences = sequences;
+    options.n_ubatch = setting.n_ubatch;
+    options.threads = setting.threads;
+    options.k = setting.kv.k;
+    options.v = setting.kv.v;
+    Engine engine(*subject.model, options);
     engine.set_interrupt(&interrupted());
     const Host host = host_profile(a, spec, setting.threads);
     std::optional<ReadProbe> probe;

@@ -336,7 +336,7 @@ TEST(Matmul, LargestBlocksDoNotOverflow) {
     for (const KernelTable* table : usable_kernels()) {
       SCOPED_TRACE(std::string(table->isa) + " " + std::string(name(fill.format)));
       std::mt19937 random(1);
-      Rows x = random_rows(*table, 1, cols, random);
+      Rows x = random_rows(*table, 1, cols, false, random);
       std::fill(x.f32.begin(), x.f32.end(), 5.0f);
       table->quantize_rows(x.f32.data(), 1, cols, const_cast<std::int8_t*>(x.view.q8),
                            x.scale.data(), x.sums.data());
@@ -391,7 +391,7 @@ TEST(Matmul, AnyScalesOfActivationsWork) {
     const Bytes8 weights = random_weights(format, rows * cols, Scales::Moderate, random);
     for (const KernelTable* table : usable_kernels()) {
       SCOPED_TRACE(std::string(table->isa) + " " + std::string(name(format)));
-      Rows x = random_rows(*table, 1, cols, random);
+      Rows x = random_rows(*table, 1, cols, false, random);
       std::uniform_real_distribution<float> factor(0.3f, 3.0f);
       for (std::size_t g = 0; g < x.scale.size(); ++g) x.scale[g] = 0.01f * factor(random);
       for (std::size_t i = 0; i < x.f32.size(); ++i) {

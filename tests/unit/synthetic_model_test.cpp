@@ -88,6 +88,7 @@ TEST(SyntheticModel, KeysAreTheInverseOfReading) {
     EXPECT_TRUE(problems.empty()) << name << (problems.empty() ? "" : problems[0].message);
     back.vocab = spec.hyper.vocab;  // counted from the tensors
     back.tied_head = spec.hyper.tied_head;
+    back.qk_norm = spec.hyper.qk_norm;  // by the tensors, where a model may do without
     back.rms_eps = spec.hyper.rms_eps;  // float32 in files
     EXPECT_EQ(back, spec.hyper) << name;
   }
