@@ -10,6 +10,9 @@ void Rows::resize(std::int64_t rows, std::int64_t width) {
   q8.resize(rows * width);
   scale.resize(rows * (width / 32 + 1));
   sums16.resize(rows * (width / 16 + 1));
+  const std::int64_t blocks = rows * ((width + kQuantBlock - 1) / kQuantBlock);
+  arrived.resize(blocks);
+  for (std::int64_t i = 0; i < blocks; ++i) new (arrived.get() + i) std::atomic<std::int32_t>(0);
 }
 
 ActivationRows Rows::view(std::int64_t from, std::int64_t n, bool quantized) const {
@@ -143,9 +146,22 @@ bool any_wants_q8(const Pass& p, std::initializer_list<const Matrix*> matrices) 
 
 void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
                     std::int64_t end) {
-  const std::int64_t at = row * rows.cols + begin;
-  p.kernels.quantize_rows(rows.f32.get() + at, 1, end - begin, rows.q8.get() + at,
-                          rows.scale.get() + at / 32, rows.sums16.get() + at / 16);
+  const std::int64_t blocks = (rows.cols + kQuantBlock - 1) / kQuantBlock;
+  for (std::int64_t from = begin; from < end;) {
+    const std::int64_t block = from / kQuantBlock, first = block * kQuantBlock;
+    const std::int64_t size = std::min(kQuantBlock, rows.cols - first);
+    const std::int64_t part = std::min(end, first + size) - from;
+    from += part;
+    if (part < size) {
+      std::atomic<std::int32_t>& arrived = rows.arrived.get()[row * blocks + block];
+      const auto more = static_cast<std::int32_t>(part);
+      if (arrived.fetch_add(more, std::memory_order_acq_rel) + more < size) continue;
+      arrived.store(0, std::memory_order_relaxed);
+    }
+    const std::int64_t at = row * rows.cols + first;
+    p.kernels.quantize_rows(rows.f32.get() + at, 1, size, rows.q8.get() + at,
+                            rows.scale.get() + at / 32, rows.sums16.get() + at / 16);
+  }
 }
 
 void activate(const Pass& p, float* x, const float* y, std::int64_t n) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -46,13 +47,17 @@ class Buffer {
   std::int64_t count_ = 0;
 };
 
-// Activation rows and their 8-bit form (ActivationRows in kernels.h).
+// Columns whose 8-bit forms belong together (ActivationRows in kernels.h).
+inline constexpr std::int64_t kQuantBlock = 256;
+
+// Activation rows and their 8-bit form.
 struct Rows {
   std::int64_t cols = 0;
   Buffer<float> f32;
   Buffer<std::int8_t> q8;
   Buffer<float> scale;
   Buffer<std::int16_t> sums16;
+  Buffer<std::atomic<std::int32_t>> arrived;  // values of each block so far: quantize_piece
 
   void resize(std::int64_t rows, std::int64_t width);
   // Rows [from, from + n); with the 8-bit form only when it was made.
@@ -172,6 +177,8 @@ void activate(const Pass& p, float* x, const float* y, std::int64_t n);
 
 void norm_rows(Pass& p, const float* x, std::int64_t n, const Vector& weight, bool quantize,
                Rows& to);
+// Values [begin, end) of the row are there. Whoever brings the last ones of a block quantizes it,
+// so the result does not depend on how the row was divided.
 void quantize_piece(const Pass& p, Rows& rows, std::int64_t row, std::int64_t begin,
                     std::int64_t end);
 

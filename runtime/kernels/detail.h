@@ -30,6 +30,10 @@
 
 namespace bandwall {
 
+// 8-bit activations (ActivationRows): steps in the largest scale of 256 columns, and magnitudes
+// that count as 0, far below any sum: their inverse could overflow.
+inline constexpr float kScaleSteps = 63.0f, kTiny = 1e-30f;
+
 namespace reference {
 // Any format of has_kernels: weights expanded to float32, float32 activations, sums in double.
 void matmul(const MatmulArgs& a);

@@ -20,6 +20,10 @@ namespace bandwall {
 // Activation rows for one matmul: float32, and an 8-bit form made once per op (quantize_rows).
 // 8-bit form: groups of 32 values along the row, value = scale[g] * q; sums16[h] = sum of q over
 // half-groups of 16 (for formats with a minimum). cols not a multiple of 32 have no 8-bit form.
+// The scales of 256 columns (counted from the start of the row; the last may be fewer) are
+// multiples 0 .. 63 of one step, a 63rd of the largest: kernels of formats with integer scales then
+// add up whole blocks of 256 in integers. Rows are quantized whole or in pieces of 256 columns; of
+// other pieces the results are right, but such kernels fall back to a slower way.
 struct ActivationRows {
   std::int64_t n = 0, cols = 0;
   const float* f32 = nullptr;       // n rows, stride cols

@@ -147,68 +147,125 @@ void multiply(const MatmulArgs& a) {
   }
 }
 
-void quantize_group(const float* x, std::int8_t* q8, float* scale, std::int16_t* sums) {
+// Bits of the largest magnitude of 32 values; they order like the magnitudes, NaN on top.
+int largest_bits(const float* x) {
   const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-  __m256 v[4];
-  __m256i top = _mm256_setzero_si256();  // magnitudes order like their bits, NaN on top
+  __m256i top = _mm256_setzero_si256();
   for (int i = 0; i < 4; ++i) {
-    v[i] = _mm256_loadu_ps(x + 8 * i);
-    top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(v[i]), magnitude));
+    const __m256i v = _mm256_castps_si256(_mm256_loadu_ps(x + 8 * i));
+    top = _mm256_max_epi32(top, _mm256_and_si256(v, magnitude));
   }
   __m128i m = _mm_max_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
   m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
   m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1));
-  const float largest = _mm_cvtss_f32(_mm_castsi128_ps(m));
-  const bool finite = _mm_cvtsi128_si32(m) < 0x7f800000;
-  const bool used = finite && !(largest < 1e-30f);
-  *scale = used ? largest / 127.0f : finite ? 0.0f : __builtin_nanf("");
-  const __m256 inverse = _mm256_set1_ps(used ? 127.0f / largest : 0.0f);
+  return _mm_cvtsi128_si32(m);
+}
+
+// As portable::quantize_group, bit for bit.
+void quantize_group(const float* x, float inverse, std::int8_t* q8, std::int16_t* sums) {
   __m256i rounded[4];
   for (int i = 0; i < 4; ++i) {
-    rounded[i] = used ? _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse)) : _mm256_setzero_si256();
+    const __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(inverse));
+    rounded[i] = _mm256_cvtps_epi32(v);
   }
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i bytes_mixed = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
                                                  _mm256_packs_epi32(rounded[2], rounded[3]));
   const __m256i q = _mm256_permutevar8x32_epi32(bytes_mixed, order);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(q8), q);
-  const __m256i fours =
-      _mm256_madd_epi16(_mm256_maddubs_epi16(bytes(1), q), _mm256_set1_epi16(1));
+  const __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(bytes(1), q), _mm256_set1_epi16(1));
   const __m256i eights = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, 0xb1));
   const __m256i halves = _mm256_add_epi32(eights, _mm256_shuffle_epi32(eights, 0x4e));
   sums[0] = static_cast<std::int16_t>(_mm_cvtsi128_si32(_mm256_castsi256_si128(halves)));
   sums[1] = static_cast<std::int16_t>(_mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)));
 }
 
+void quantize_block(const float* x, std::int64_t groups, std::int8_t* q8, float* scale,
+                    std::int16_t* sums) {
+  constexpr int kInfinity = 0x7f800000;
+  alignas(32) float largest[8] = {};
+  alignas(32) int bits[8] = {};
+  float top = kTiny;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    bits[g] = largest_bits(x + 32 * g);
+    __builtin_memcpy(&largest[g], &bits[g], 4);
+    if (bits[g] < kInfinity && largest[g] > top) top = largest[g];
+  }
+  const float step = top / (127.0f * kScaleSteps);
+  const __m256 values = _mm256_load_ps(largest);
+  const __m256 exact = _mm256_div_ps(values, _mm256_set1_ps(127.0f * step));
+  const __m256 steps = _mm256_ceil_ps(_mm256_sub_ps(exact, _mm256_set1_ps(1e-4f)));
+  const __m256 bounded =
+      _mm256_min_ps(_mm256_max_ps(steps, _mm256_set1_ps(1.0f)), _mm256_set1_ps(kScaleSteps));
+  const __m256 scales = _mm256_mul_ps(bounded, _mm256_set1_ps(step));
+  alignas(32) float scale_of[8], inverse[8];
+  _mm256_store_ps(scale_of, scales);
+  _mm256_store_ps(inverse, _mm256_div_ps(_mm256_set1_ps(1.0f), scales));
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const bool finite = bits[g] < kInfinity;
+    if (finite && !(largest[g] < kTiny)) {
+      scale[g] = scale_of[g];
+      quantize_group(x + 32 * g, inverse[g], q8 + 32 * g, sums + 2 * g);
+      continue;
+    }
+    scale[g] = finite ? 0.0f : __builtin_nanf("");
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q8 + 32 * g), _mm256_setzero_si256());
+    sums[2 * g] = sums[2 * g + 1] = 0;
+  }
+}
+
 }  // namespace
 
-void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
-                   float* scale, std::int16_t* sums16) {
-  for (std::int64_t g = 0; g < n * (cols / 32); ++g) {
-    quantize_group(x + 32 * g, q8 + 32 * g, scale + g, sums16 + 2 * g);
+void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8, float* scale,
+                   std::int16_t* sums16) {
+  const std::int64_t groups = cols / 32;
+  for (std::int64_t row = 0; row < n; ++row) {
+    for (std::int64_t g = 0; g < groups; g += 8) {
+      const std::int64_t at = row * groups + g;
+      quantize_block(x + 32 * at, groups - g < 8 ? groups - g : 8, q8 + 32 * at, scale + at,
+                     sums16 + 2 * at);
+    }
   }
 }
 
 void quant_matmul(const MatmulArgs& a) {
   switch (a.format) {
-    case Format::Q8_0: return multiply<Format::Q8_0>(a);
-    case Format::Q4_0: return multiply<Format::Q4_0>(a);
-    case Format::Q4_1: return multiply<Format::Q4_1>(a);
-    case Format::Q5_0: return multiply<Format::Q5_0>(a);
-    case Format::Q5_1: return multiply<Format::Q5_1>(a);
-    case Format::Q4_K: return multiply<Format::Q4_K>(a);
-    case Format::Q5_K: return multiply<Format::Q5_K>(a);
-    case Format::Q6_K: return multiply<Format::Q6_K>(a);
-    case Format::Q3_K: return multiply<Format::Q3_K>(a);
-    case Format::Q2_K: return multiply<Format::Q2_K>(a);
-    case Format::MXFP4: return multiply<Format::MXFP4>(a);
-    case Format::IQ4_NL: return multiply<Format::IQ4_NL>(a);
-    case Format::IQ4_XS: return multiply<Format::IQ4_XS>(a);
-    case Format::TQ1_0: return multiply<Format::TQ1_0>(a);
-    case Format::TQ2_0: return multiply<Format::TQ2_0>(a);
-    case Format::Q1_0: return multiply<Format::Q1_0>(a);
-    case Format::Q2_0: return multiply<Format::Q2_0>(a);
-    default: return multiply<Format::NVFP4>(a);
+    case Format::Q8_0:
+      return multiply<Format::Q8_0>(a);
+    case Format::Q4_0:
+      return multiply<Format::Q4_0>(a);
+    case Format::Q4_1:
+      return multiply<Format::Q4_1>(a);
+    case Format::Q5_0:
+      return multiply<Format::Q5_0>(a);
+    case Format::Q5_1:
+      return multiply<Format::Q5_1>(a);
+    case Format::Q4_K:
+      return multiply<Format::Q4_K>(a);
+    case Format::Q5_K:
+      return multiply<Format::Q5_K>(a);
+    case Format::Q6_K:
+      return multiply<Format::Q6_K>(a);
+    case Format::Q3_K:
+      return multiply<Format::Q3_K>(a);
+    case Format::Q2_K:
+      return multiply<Format::Q2_K>(a);
+    case Format::MXFP4:
+      return multiply<Format::MXFP4>(a);
+    case Format::IQ4_NL:
+      return multiply<Format::IQ4_NL>(a);
+    case Format::IQ4_XS:
+      return multiply<Format::IQ4_XS>(a);
+    case Format::TQ1_0:
+      return multiply<Format::TQ1_0>(a);
+    case Format::TQ2_0:
+      return multiply<Format::TQ2_0>(a);
+    case Format::Q1_0:
+      return multiply<Format::Q1_0>(a);
+    case Format::Q2_0:
+      return multiply<Format::Q2_0>(a);
+    default:
+      return multiply<Format::NVFP4>(a);
   }
 }
 

@@ -5,8 +5,8 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 
-#include "runtime/kernels/detail.h"
 #include "runtime/kernels/matmul_avx512.h"
+#include "runtime/kernels/detail.h"
 #include "runtime/kernels/unpack_more_avx512.h"
 
 // Few rows of x: one pass over the weights at memory speed. Weights are unpacked in registers and
@@ -21,7 +21,7 @@ namespace {
 // weights adds to them.
 struct ActivationChunk {
   __m512i x[4], start[4];
-  __m512 scale, sum, lane_scale[2];
+  __m512 scale, sum, lane_scale[4];
 };
 
 struct ActivationPointers {
@@ -89,6 +89,12 @@ constexpr bool pairs_share_sums() {
   return U::kOrder == Order::Nibbles || U::kOrder == Order::Eights;
 }
 
+// Registers of weights that one load_lanes() fills.
+template <class U>
+constexpr int lane_registers() {
+  return pairs_share_sums<U>() ? 2 : 1;
+}
+
 template <class U>
 BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, ActivationChunk& c) {
   load_x<U::kOrder>(p.q, c.x);
@@ -104,16 +110,16 @@ BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, A
     const __m256 product = _mm256_mul_ps(sum32, _mm256_xor_ps(scale, _mm256_set1_ps(-0.0f)));
     c.scale = _mm512_insertf32x8(_mm512_castps256_ps512(scale), product, 1);
   } else {
-    const __m512i twice =
-        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
     c.scale = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(scale));
     const __m512 sum16 = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(sums));
     c.sum = _mm512_mul_ps(sum16, _mm512_xor_ps(c.scale, _mm512_set1_ps(-0.0f)));
   }
   if constexpr (U::kScaled) c.scale = _mm512_mul_ps(c.scale, u.lane_factor());
   if constexpr (U::kLaneScales) {
-    for (int h = 0; h < 2; ++h) {
-      c.lane_scale[h] = _mm512_permutexvar_ps(scale_lanes<U>(2 * h), c.scale);
+    constexpr int kStep = lane_registers<U>();
+    for (int h = 0; h < 4 / kStep; ++h) {
+      c.lane_scale[h] = _mm512_permutexvar_ps(scale_lanes<U>(kStep * h), c.scale);
     }
   }
   if constexpr (pairs_share_sums<U>()) {
@@ -128,11 +134,12 @@ BANDWALL_INLINE __m512 dot_chunk(const U& u, const Byte* block, const Activation
                                  __m512 sum) {
   __m512i w[4];
   if constexpr (U::kLaneScales) {
-    for (int h = 0; h < 2; ++h) {
-      const __m512 s = u.load_lanes(block + h * U::kBytes / 2, w);
-      const __m512i dot = _mm512_dpbusd_epi32(x.start[h], w[0], x.x[2 * h]);
-      const __m512 value = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(dot, w[1], x.x[2 * h + 1]));
-      sum = _mm512_fmadd_ps(value, _mm512_mul_ps(s, x.lane_scale[h]), sum);
+    constexpr int kStep = lane_registers<U>();
+    for (int h = 0; h < 4 / kStep; ++h) {
+      const __m512 s = u.load_lanes(block + h * U::kBytes * kStep / 4, w);
+      __m512i dot = _mm512_dpbusd_epi32(x.start[h], w[0], x.x[kStep * h]);
+      if constexpr (kStep == 2) dot = _mm512_dpbusd_epi32(dot, w[1], x.x[kStep * h + 1]);
+      sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(s, x.lane_scale[h]), sum);
     }
     return sum;
   }
@@ -257,30 +264,49 @@ void multiply(const MatmulArgs& a) {
 
 void quant_matmul(const MatmulArgs& a) {
   if (a.n_used >= kManyRows) return many_rows_matmul(a);
+  if (kquant_matmul(a)) return;
   switch (a.format) {
-    case Format::Q8_0: return multiply<Q8_0>(a);
-    case Format::Q4_0: return multiply<Q4_0>(a);
-    case Format::MXFP4: return multiply<Mxfp4>(a);
-    case Format::Q4_K: return multiply<Q4K>(a);
-    case Format::Q5_K: return multiply<Q5K>(a);
-    case Format::Q6_K: return multiply<Q6K>(a);
-    case Format::Q3_K: return multiply<Q3K>(a);
-    case Format::Q2_K: return multiply<Q2K>(a);
-    case Format::Q4_1: return multiply<Q4_1>(a);
-    case Format::Q5_0: return multiply<Q5_0>(a);
-    case Format::Q5_1: return multiply<Q5_1>(a);
-    case Format::IQ4_NL: return multiply<Iq4Nl>(a);
-    case Format::IQ4_XS: return multiply<Iq4Xs>(a);
-    case Format::TQ1_0: return multiply<Tq1>(a);
-    case Format::TQ2_0: return multiply<Tq2>(a);
-    case Format::Q1_0: return multiply<Q1_0>(a);
-    case Format::Q2_0: return multiply<Q2_0>(a);
-    default: return multiply<Nvfp4>(a);
+    case Format::Q8_0:
+      return multiply<Q8_0>(a);
+    case Format::Q4_0:
+      return multiply<Q4_0>(a);
+    case Format::MXFP4:
+      return multiply<Mxfp4>(a);
+    case Format::Q4_K:
+      return multiply<Q4K>(a);
+    case Format::Q5_K:
+      return multiply<Q5K>(a);
+    case Format::Q6_K:
+      return multiply<Q6K>(a);
+    case Format::Q3_K:
+      return multiply<Q3K>(a);
+    case Format::Q2_K:
+      return multiply<Q2K>(a);
+    case Format::Q4_1:
+      return multiply<Q4_1>(a);
+    case Format::Q5_0:
+      return multiply<Q5_0>(a);
+    case Format::Q5_1:
+      return multiply<Q5_1>(a);
+    case Format::IQ4_NL:
+      return multiply<Iq4Nl>(a);
+    case Format::IQ4_XS:
+      return multiply<Iq4Xs>(a);
+    case Format::TQ1_0:
+      return multiply<Tq1>(a);
+    case Format::TQ2_0:
+      return multiply<Tq2>(a);
+    case Format::Q1_0:
+      return multiply<Q1_0>(a);
+    case Format::Q2_0:
+      return multiply<Q2_0>(a);
+    default:
+      return multiply<Nvfp4>(a);
   }
 }
 
-void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
-                   float* scale, std::int16_t* sums16) {
+void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8, float* scale,
+                   std::int16_t* sums16) {
   avx2::quantize_rows(x, n, cols, q8, scale, sums16);
 }
 

@@ -13,4 +13,8 @@ inline constexpr int kManyRows = 3;  // measured: where tiles become the faster 
 
 void many_rows_matmul(const MatmulArgs& a);
 
+// K-quants and few rows of x; false when it cannot: the scales of x are no multiples of a step
+// (kernels.h), as where values are not finite, or the rows are very long.
+bool kquant_matmul(const MatmulArgs& a);
+
 }  // namespace bandwall::avx512

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -25,20 +26,37 @@ std::int8_t round_to_int8(float v) {
   return static_cast<std::int8_t>(static_cast<int>((v + kMagic) - kMagic));
 }
 
-void quantize_group(const float* x, std::int8_t* q, float* scale, std::int16_t* sums) {
-  const float largest = largest_magnitude(x);
+// `step`: the scale is a multiple of it (kernels.h).
+void quantize_group(const float* x, float largest, float step, std::int8_t* q, float* scale,
+                    std::int16_t* sums) {
   sums[0] = sums[1] = 0;
   if (!(largest <= std::numeric_limits<float>::max())) {
     *scale = std::numeric_limits<float>::quiet_NaN();  // every product of this group is NaN
     for (int i = 0; i < 32; ++i) q[i] = 0;
     return;
   }
-  const bool tiny = largest < 1e-30f;  // 127 / largest would overflow; far below any sum
-  *scale = tiny ? 0.0f : largest / 127.0f;
-  const float inverse = tiny ? 0.0f : 127.0f / largest;
+  // Steps needed, rounded up; a hair less, so that rounding does not add one.
+  const float steps = std::ceil(largest / (127.0f * step) - 1e-4f);
+  const bool tiny = largest < kTiny;
+  *scale = tiny ? 0.0f : std::clamp(steps, 1.0f, kScaleSteps) * step;
+  const float inverse = tiny ? 0.0f : 1.0f / *scale;
   for (int i = 0; i < 32; ++i) {
     q[i] = round_to_int8(x[i] * inverse);
     sums[i / 16] = static_cast<std::int16_t>(sums[i / 16] + q[i]);
+  }
+}
+
+// Up to eight groups that share a step.
+void quantize_block(const float* x, std::int64_t groups, std::int8_t* q, float* scale,
+                    std::int16_t* sums) {
+  float largest[8], top = kTiny;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    largest[g] = largest_magnitude(x + 32 * g);
+    if (largest[g] <= std::numeric_limits<float>::max()) top = std::max(top, largest[g]);
+  }
+  const float step = top / (127.0f * kScaleSteps);
+  for (std::int64_t g = 0; g < groups; ++g) {
+    quantize_group(x + 32 * g, largest[g], step, q + 32 * g, scale + g, sums + 2 * g);
   }
 }
 
@@ -58,11 +76,16 @@ float dot_chunk(const UnpackedChunk& w, int offset, const std::int8_t* q, const 
 
 }  // namespace
 
-void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
-                   float* scale, std::int16_t* sums16) {
+void quantize_rows(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8, float* scale,
+                   std::int16_t* sums16) {
   BANDWALL_CHECK(cols % 32 == 0);
-  for (std::int64_t g = 0; g < n * (cols / 32); ++g) {
-    quantize_group(x + 32 * g, q8 + 32 * g, scale + g, sums16 + 2 * g);
+  const std::int64_t groups = cols / 32;
+  for (std::int64_t row = 0; row < n; ++row) {
+    for (std::int64_t g = 0; g < groups; g += 8) {
+      const std::int64_t at = row * groups + g;
+      quantize_block(x + 32 * at, std::min<std::int64_t>(8, groups - g), q8 + 32 * at, scale + at,
+                     sums16 + 2 * at);
+    }
   }
 }
 
@@ -82,8 +105,8 @@ void quant_matmul(const MatmulArgs& a) {
         for (std::int64_t i = 0; i < batch; ++i) {
           const std::int64_t row = a.x_rows == nullptr ? i0 + i : a.x_rows[i0 + i];
           const std::int64_t at = row * a.cols + k;
-          sums[i] += dot_chunk(w, offset, a.x.q8 + at, a.x.scale + at / 32, a.x.sums16 + at / 16,
-                               count);
+          sums[i] +=
+              dot_chunk(w, offset, a.x.q8 + at, a.x.scale + at / 32, a.x.sums16 + at / 16, count);
         }
       }
       for (std::int64_t i = 0; i < batch; ++i) a.y[(i0 + i) * a.y_stride + r] = sums[i];

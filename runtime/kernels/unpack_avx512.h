@@ -79,16 +79,25 @@ BANDWALL_INLINE __m512i keep(__m512i v) {
 
 // What most formats have in common.
 struct Plain {
-  static constexpr int kRows = 4;            // rows of W at a time when x has few rows
-  static constexpr bool kMin = false;        // scales come with minima
-  static constexpr bool kScaled = false;     // some w[j] are multiples: lane_factor() undoes it
-  static constexpr bool kLaneScales = false; // load_lanes() gives scales per lane of sums
+  static constexpr int kRows = 4;         // rows of W at a time when x has few rows
+  static constexpr bool kMin = false;     // scales come with minima
+  static constexpr bool kScaled = false;  // some w[j] are multiples: lane_factor() undoes it
+  // load_lanes() gives 64 (Order::Natural) or 128 values and scales per lane of their sums.
+  static constexpr bool kLaneScales = false;
 };
 
 struct Q8_0 : Plain {
-  static constexpr int kBytes = 272, kGroup = 32, kRows = 1;
+  static constexpr int kBytes = 272, kGroup = 32, kRows = 4;
   static constexpr Order kOrder = Order::Natural;
+  static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 128; }
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+    const __m512i words = _mm512_castsi256_si512(
+        _mm256_setr_epi16(0, 0, 0, 0, 0, 0, 0, 0, 17, 17, 17, 17, 17, 17, 17, 17));
+    w[0] = _mm512_xor_si512(two_halves(b + 2, b + 36), bytes(0x80));
+    const __m512i first = _mm512_permutexvar_epi16(words, _mm512_loadu_si512(b));
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(first));
+  }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     for (int j = 0; j < 4; ++j) {
       const Byte* at = b + 68 * j;
@@ -103,26 +112,25 @@ BANDWALL_INLINE void split_nibbles(__m512i v, __m512i& low, __m512i& high) {
   high = _mm512_and_si512(_mm512_srli_epi16(v, 4), bytes(15));
 }
 
-// The 16 quant bytes of 4 blocks of `stride` bytes (17 or 18), from two overlapping loads; `first`
-// is the whole first load.
+// The 16 quant bytes of 4 blocks of `stride` bytes (17 or 18); `first` is the first load, 64 bytes.
 template <int stride>
 BANDWALL_INLINE __m512i four_blocks(const Byte* b, __m512i& first) {
-  constexpr int skip = stride - 16, size = 4 * stride;
+  constexpr int skip = stride - 16;
   alignas(64) static constexpr auto table = [] {
-    struct { Byte at[64]; } t = {};
-    for (int i = 0; i < 64; ++i) {
-      const int from = stride * (i / 16) + skip + i % 16;
-      t.at[i] = static_cast<Byte>(i < 48 ? from : from - (size - 64) + 64);
-    }
+    struct {
+      Byte at[64];
+    } t = {};
+    for (int i = 0; i < 48; ++i) t.at[i] = static_cast<Byte>(stride * (i / 16) + skip + i % 16);
     return t;
   }();
   first = keep(_mm512_loadu_si512(b));
-  return _mm512_permutex2var_epi8(first, _mm512_load_si512(table.at),
-                                  _mm512_loadu_si512(b + size - 64));
+  const __m128i last = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 3 * stride + skip));
+  return _mm512_mask_broadcast_i32x4(_mm512_permutexvar_epi8(_mm512_load_si512(table.at), first),
+                                     0xf000, last);
 }
 
 struct Q4_0 : Plain {
-  static constexpr int kBytes = 144, kGroup = 32, kRows = 2;
+  static constexpr int kBytes = 144, kGroup = 32, kRows = 4;
   static constexpr Order kOrder = Order::Nibbles;
   static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 8; }
@@ -141,7 +149,7 @@ struct Q4_0 : Plain {
 };
 
 struct Mxfp4 : Plain {
-  static constexpr int kBytes = 136, kGroup = 32, kRows = 2;
+  static constexpr int kBytes = 136, kGroup = 32, kRows = 4;
   static constexpr Order kOrder = Order::Nibbles;
   static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 12; }
@@ -150,6 +158,12 @@ struct Mxfp4 : Plain {
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
     return _mm512_shuffle_epi8(table, nibbles);
   }
+  // Of the low nibbles, whatever the high ones are.
+  BANDWALL_INLINE __m512i any_values(__m512i v) {
+    const __m512i table = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0));
+    return _mm512_permutexvar_epi8(v, table);
+  }
   // Scales are half of 2^(e - 127); the two subnormal results (below 1e-38) count as 0 here.
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
     split_nibbles(four_quarters(b + 1, 17), w[0], w[1]);
@@ -157,18 +171,18 @@ struct Mxfp4 : Plain {
     for (int j = 0; j < 4; ++j) w[j] = values(w[j]);
     std::uint64_t e = 0;
     for (int i = 0; i < 8; ++i) e |= static_cast<std::uint64_t>(b[17 * i]) << (8 * i);
-    const __m128i less = _mm_subs_epu8(_mm_set1_epi64x(static_cast<long long>(e)),
-                                       _mm_set1_epi8(1));
+    const __m128i less =
+        _mm_subs_epu8(_mm_set1_epi64x(static_cast<long long>(e)), _mm_set1_epi8(1));
     s = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(less), 23));
   }
   BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
     __m512i first;
-    split_nibbles(four_blocks<17>(b, first), w[0], w[1]);
-    w[0] = values(w[0]);
-    w[1] = values(w[1]);
-    const __m512i top = _mm512_setr_epi32(0, 0, 0, 0, 17 << 24, 17 << 24, 17 << 24, 17 << 24,
-                                          34 << 24, 34 << 24, 34 << 24, 34 << 24, 51 << 24,
-                                          51 << 24, 51 << 24, 51 << 24);
+    const __m512i v = four_blocks<17>(b, first);
+    w[0] = any_values(v);
+    w[1] = any_values(_mm512_srli_epi16(v, 4));
+    const __m512i top =
+        _mm512_setr_epi32(0, 0, 0, 0, 17 << 24, 17 << 24, 17 << 24, 17 << 24, 34 << 24, 34 << 24,
+                          34 << 24, 34 << 24, 51 << 24, 51 << 24, 51 << 24, 51 << 24);
     const __m512i e = _mm512_maskz_permutexvar_epi8(0x8888888888888888u, top, first);
     const __m512i less = _mm512_subs_epu8(e, _mm512_set1_epi32(1 << 24));
     return _mm512_castsi512_ps(_mm512_srli_epi32(less, 1));
@@ -178,20 +192,20 @@ struct Mxfp4 : Plain {
 // Header of Q4_K and Q5_K: d, dmin, then eight 6-bit scales and eight 6-bit minima in 12 bytes.
 BANDWALL_INLINE __m512 scales_6bit(const Byte* b) {
   const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b));
-  const __m128i low = _mm_shuffle_epi8(
-      v, _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
-  const __m128i high = _mm_shuffle_epi8(
-      v, _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11));
-  const __m128i low_bits = _mm_and_si128(
-      _mm_srlv_epi32(low, _mm_setr_epi32(0, 0, 0, 4)),
-      _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
+  const __m128i low =
+      _mm_shuffle_epi8(v, _mm_setr_epi8(4, 5, 6, 7, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+  const __m128i high =
+      _mm_shuffle_epi8(v, _mm_setr_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 8, 9, 10, 11));
+  const __m128i low_bits =
+      _mm_and_si128(_mm_srlv_epi32(low, _mm_setr_epi32(0, 0, 0, 4)),
+                    _mm_setr_epi32(0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f));
   const __m128i high_bits = _mm_and_si128(_mm_srli_epi32(high, 2), _mm_set1_epi8(0x30));
   const __m512 integers =
       _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_or_si128(low_bits, high_bits)));
-  const __m256i d = _mm256_shuffle_epi8(
-      _mm256_broadcastsi128_si256(v),
-      _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3,
-                       2, 3, 2, 3, 2, 3));
+  const __m256i d =
+      _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(v),
+                          _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2,
+                                           3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));
   return _mm512_mul_ps(integers, _mm512_cvtph_ps(d));
 }
 
@@ -290,9 +304,9 @@ struct Q3K : Plain {
     w[3] = join(_mm512_srli_epi16(low, 2), middle, 4);
     const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 94));
     const __m128i low_bits = _mm_and_si128(
-        _mm_srlv_epi64(_mm_shuffle_epi8(v, _mm_setr_epi8(2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7,
-                                                         8, 9)),
-                       _mm_set_epi64x(4, 0)),
+        _mm_srlv_epi64(
+            _mm_shuffle_epi8(v, _mm_setr_epi8(2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7, 8, 9)),
+            _mm_set_epi64x(4, 0)),
         _mm_set1_epi8(15));
     const __m128i high_bits = _mm_and_si128(
         _mm_rolv_epi32(_mm_shuffle_epi8(v, _mm_setr_epi8(10, 11, 12, 13, 10, 11, 12, 13, 10, 11, 12,

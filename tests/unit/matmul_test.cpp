@@ -29,14 +29,26 @@ const std::vector<Format>& quantized_formats() {
 // Places of the half-precision scales in a block.
 std::vector<std::size_t> half_fields(Format format) {
   switch (format) {
-    case Format::Q4_1: case Format::Q5_1: case Format::Q4_K: case Format::Q5_K: return {0, 2};
-    case Format::Q2_K: return {80, 82};
-    case Format::Q3_K: return {108};
-    case Format::Q6_K: return {208};
-    case Format::TQ1_0: return {52};
-    case Format::TQ2_0: return {64};
-    case Format::MXFP4: case Format::NVFP4: return {};
-    default: return {0};
+    case Format::Q4_1:
+    case Format::Q5_1:
+    case Format::Q4_K:
+    case Format::Q5_K:
+      return {0, 2};
+    case Format::Q2_K:
+      return {80, 82};
+    case Format::Q3_K:
+      return {108};
+    case Format::Q6_K:
+      return {208};
+    case Format::TQ1_0:
+      return {52};
+    case Format::TQ2_0:
+      return {64};
+    case Format::MXFP4:
+    case Format::NVFP4:
+      return {};
+    default:
+      return {0};
   }
 }
 
@@ -59,8 +71,8 @@ Bytes8 random_weights(Format format, std::int64_t values, Scales scales, std::mt
     if (format == Format::MXFP4) {
       const auto exponent = 118 + random() % 6;
       const std::uint8_t extremes[] = {0, 1, 2, 90, 127, 135};
-      bytes[at] = scales == Scales::Extreme ? extremes[random() % 6]
-                                            : static_cast<std::uint8_t>(exponent);
+      bytes[at] =
+          scales == Scales::Extreme ? extremes[random() % 6] : static_cast<std::uint8_t>(exponent);
     }
     if (format == Format::NVFP4) {
       for (int s = 0; s < 4; ++s) bytes[at + s] &= 0x7f;
@@ -289,6 +301,113 @@ TEST(Matmul, WithoutThe8BitFormWorksInFloat) {
     a.y = y.data();
     table->matmul(a);
     EXPECT_EQ(y, truth) << table->isa;
+  }
+}
+
+// All scales, weights and activations at their largest and of one sign: integer sums over whole
+// blocks must not overflow.
+TEST(Matmul, LargestBlocksDoNotOverflow) {
+  struct Fill {
+    Format format;
+    std::size_t quants_end;  // bytes from 0 (Q6_K) that hold quants, all `quant`
+    std::uint8_t quant, scale;
+  };
+  const Fill fills[] = {{Format::Q6_K, 192, 0x00, 0x80}, {Format::Q6_K, 192, 0xff, 0x80},
+                        {Format::Q6_K, 192, 0xff, 0x7f}, {Format::Q3_K, 96, 0x00, 0x00},
+                        {Format::Q3_K, 96, 0xff, 0xff},  {Format::Q5_K, 0, 0xff, 0xff},
+                        {Format::Q4_K, 0, 0xff, 0xff},   {Format::Q2_K, 0, 0xff, 0xff}};
+  const std::int64_t cols = 512, rows = 5;
+  for (const Fill& fill : fills) {
+    const auto block = static_cast<std::size_t>(info(fill.format).bytes_per_block);
+    Bytes8 weights(static_cast<std::size_t>(rows * row_bytes(fill.format, cols)), fill.scale);
+    const std::uint16_t half = float_to_half(0.01f);
+    for (std::size_t at = 0; at < weights.size(); at += block) {
+      std::fill_n(weights.begin() + static_cast<std::ptrdiff_t>(at), fill.quants_end, fill.quant);
+      for (const std::size_t f : half_fields(fill.format)) std::memcpy(&weights[at + f], &half, 2);
+    }
+    for (const KernelTable* table : usable_kernels()) {
+      SCOPED_TRACE(std::string(table->isa) + " " + std::string(name(fill.format)));
+      std::mt19937 random(1);
+      Rows x = random_rows(*table, 1, cols, random);
+      std::fill(x.f32.begin(), x.f32.end(), 5.0f);
+      table->quantize_rows(x.f32.data(), 1, cols, const_cast<std::int8_t*>(x.view.q8),
+                           x.scale.data(), x.sums.data());
+      std::vector<float> y(rows), w(cols);
+      MatmulArgs a;
+      a.format = fill.format;
+      a.w = reinterpret_cast<const std::byte*>(weights.data());
+      a.row_bytes = row_bytes(fill.format, cols);
+      a.cols = cols;
+      a.row_end = rows;
+      a.x = x.view;
+      a.n_used = 1;
+      a.y = y.data();
+      a.y_stride = rows;
+      table->matmul(a);
+      dequantize(fill.format, a.w, cols, w.data());
+      const Expected e = expect(w, x, 0);
+      for (const float v : y) ASSERT_NEAR(v, e.from_q8, e.full_error);
+    }
+  }
+}
+
+TEST(QuantizeRows, ScalesOfABlockAreMultiplesOfAStep) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  const std::int64_t cols = 256 + 96;
+  std::vector<float> x(cols);
+  for (auto& v : x) v = normal(random);
+  x[40] = 900.0f;
+  std::vector<std::int8_t> q(x.size());
+  std::vector<float> scale(x.size() / 32);
+  std::vector<std::int16_t> sums(x.size() / 16);
+  for (const KernelTable* table : usable_kernels()) {
+    table->quantize_rows(x.data(), 1, cols, q.data(), scale.data(), sums.data());
+    for (std::size_t g = 0; g < scale.size(); ++g) {
+      const auto first = scale.begin() + static_cast<std::ptrdiff_t>(g / 8 * 8);
+      const float top = *std::max_element(first, std::min(first + 8, scale.end()));
+      const float multiple = scale[g] / top * 63.0f;
+      EXPECT_NEAR(multiple, std::round(multiple), 1e-4f) << table->isa << " group " << g;
+      EXPECT_GE(multiple, 0.99f);
+    }
+    EXPECT_FLOAT_EQ(scale[1], 900.0f / 127.0f);
+    EXPECT_NEAR(scale[0], 900.0f / 127.0f / 63.0f, 1e-4f);  // one step is enough
+  }
+}
+
+// Scales that are no multiples of a step: right as well, by another way.
+TEST(Matmul, AnyScalesOfActivationsWork) {
+  const std::int64_t cols = 512, rows = 6;
+  for (const Format format : quantized_formats()) {
+    std::mt19937 random(4);
+    const Bytes8 weights = random_weights(format, rows * cols, Scales::Moderate, random);
+    for (const KernelTable* table : usable_kernels()) {
+      SCOPED_TRACE(std::string(table->isa) + " " + std::string(name(format)));
+      Rows x = random_rows(*table, 1, cols, random);
+      std::uniform_real_distribution<float> factor(0.3f, 3.0f);
+      for (std::size_t g = 0; g < x.scale.size(); ++g) x.scale[g] = 0.01f * factor(random);
+      for (std::size_t i = 0; i < x.f32.size(); ++i) {
+        x.f32[i] = x.scale[i / 32] * static_cast<float>(x.view.q8[i]);
+      }
+      if (!wants_q8(*table, format, cols)) continue;
+      std::vector<float> y(rows), w(cols);
+      MatmulArgs a;
+      a.format = format;
+      a.w = reinterpret_cast<const std::byte*>(weights.data());
+      a.row_bytes = row_bytes(format, cols);
+      a.cols = cols;
+      a.row_end = rows;
+      a.x = x.view;
+      a.n_used = 1;
+      a.y = y.data();
+      a.y_stride = rows;
+      table->matmul(a);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        dequantize(format, a.w + r * a.row_bytes, cols, w.data());
+        const Expected e = expect(w, x, 0);
+        ASSERT_NEAR(y[static_cast<std::size_t>(r)], e.from_q8, e.exact_error);
+      }
+    }
   }
 }
 
