@@ -127,8 +127,9 @@ AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t hea
 
 // Few queries: the cells of each head are split into parts, so that every thread has work.
 constexpr std::int64_t kSplitQueries = 4, kPartCells = 512, kMostParts = 64, kTile = 64;
-// Many queries: blocks of them, each over all its cells.
-constexpr std::int64_t kQueryBlock = 32;
+// Many queries: blocks of them, each over all its cells. Few heads take more positions, because the
+// cells of a tile are expanded once per block.
+constexpr std::int64_t kLeastQueries = 32, kBlockRows = 128;
 
 // How the rows [row, row + per_sequence) of one sequence divide their cells; the same whatever
 // other sequences are in the step.
@@ -172,16 +173,19 @@ void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w,
       const std::int64_t inside = task - first_task[which];
       AttentionArgs a =
           attention_args(p, layer, inside / parts.count, w, parts.row, p.per_sequence);
-      a.part_begin = parts.begin + inside % parts.count * parts.cells;
-      a.part_end = a.part_begin + parts.cells;
-      a.out = s.parts.get() + task * outs;
-      a.out_stride = group * h.head_dim_v;
-      a.partial = s.part_states.get() + task * states;
+      if (parts.count > 1) {
+        a.part_begin = parts.begin + inside % parts.count * parts.cells;
+        a.part_end = a.part_begin + parts.cells;
+        a.out = s.parts.get() + task * outs;
+        a.out_stride = group * h.head_dim_v;
+        a.partial = s.part_states.get() + task * states;
+      }
       p.kernels.attention(a);
     }
   });
   for (std::size_t i = 0; i < all.size(); ++i) {
     const std::int64_t count = all[i].count;
+    if (count == 1) continue;
     std::vector<const float*> out_of(static_cast<std::size_t>(count)), state_of(out_of.size());
     for (std::int64_t head = 0; head < h.kv_heads; ++head) {
       for (std::int64_t part = 0; part < count; ++part) {
@@ -230,13 +234,14 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
   if (p.per_sequence <= kSplitQueries) {
     attention_in_parts(p, layer, w, seen.distinct);
   } else {
-    const std::int64_t blocks = (p.n + kQueryBlock - 1) / kQueryBlock;
+    const std::int64_t block = std::max(kLeastQueries, kBlockRows / (h.heads / h.kv_heads));
+    const std::int64_t blocks = (p.n + block - 1) / block;
     for_range(p, h.kv_heads * blocks, 1, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t task = from; task < to; ++task) {
         // Late blocks see most cells; they go first.
-        const std::int64_t at = (blocks - 1 - task / h.kv_heads) * kQueryBlock;
+        const std::int64_t at = (blocks - 1 - task / h.kv_heads) * block;
         p.kernels.attention(
-            attention_args(p, layer, task % h.kv_heads, w, at, std::min(kQueryBlock, p.n - at)));
+            attention_args(p, layer, task % h.kv_heads, w, at, std::min(block, p.n - at)));
       }
     });
   }

@@ -28,14 +28,16 @@ inline constexpr int kAttentionKeyFloats = kAttentionBlock * 592;
 inline constexpr int kAttentionValueDims = 512;  // widest values that are expanded
 
 // Cells [from, to) of `cells`, dimensions [first, first + dims), as rows of `padded` floats that
-// start `stride` floats apart at row `from`; beyond `dims` they are 0. The one place that knows how
+// start `stride` floats apart at row `from`; beyond `dims` they are 0. A line per cell is asked for
+// from `ahead` on. The one place that knows how
 // keys and values are stored, besides the direct loads of values.
 template <class L>
 void expand_cells(const Cells& cells, int from, int to, std::int64_t first, std::int64_t dims,
-                  std::int64_t padded, float* rows, std::int64_t stride) {
+                  std::int64_t padded, float* rows, std::int64_t stride, const std::byte* ahead) {
   for (int c = from; c < to; ++c) {
     const std::byte* cell = cells.at + c * cells.stride + first * (cells.half ? 2 : 4);
     float* row = rows + c * stride;
+    ask<L>(ahead + c * cells.stride, 64);
     std::int64_t d = 0;
     if (cells.half) {
       for (; d + L::kWidth <= dims; d += L::kWidth) L::store(row + d, L::load_f16(cell + d * 2));
@@ -258,7 +260,8 @@ void score_tile(AttentionWork<L>& w, std::int64_t first, std::int64_t dims, std:
     const int end = begin + kAttentionBlock;
     const int lo = w.lo > begin ? w.lo : begin, hi = w.hi < end ? w.hi : end;
     float* rows = w.k_space - begin * kStride;
-    expand_cells<L>(w.k, lo, hi, first, dims, padded, rows, kStride);
+    expand_cells<L>(w.k, lo, hi, first, dims, padded, rows, kStride,
+                    w.ahead_k != nullptr ? w.ahead_k : w.k.at);
     for (int c = begin; c < end; ++c) {  // cells that nobody sees may hold anything
       if (c >= lo && c < hi) continue;
       for (std::int64_t d = 0; d < padded; ++d) rows[c * kStride + d] = 0.0f;
@@ -338,9 +341,9 @@ void value_tile(AttentionWork<L>& w) {
   const std::byte* ahead = w.ahead_v;
   Cells v = w.v;
   if (w.units > 1 && v.half && v.dim <= kAttentionValueDims) {
+    expand_cells<L>(v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim, ahead);
     ask<L>(ahead, (w.hi - w.lo) * w.v.stride);
     ahead = w.v.at;
-    expand_cells<L>(v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim);
     v = Cells{reinterpret_cast<const std::byte*>(w.v_space), v.dim * 4, v.dim, false};
   }
   for_classes<L>(w, [&](const UnitClass& c) {
@@ -425,6 +428,7 @@ template <class L>
 void attend_slice(const AttentionArgs& a, const AttentionSlice& slice) {
   AttentionWork<L> w(a, slice);
   start_slice<L>(w);
+  if (w.begin < w.end) ask<L>(a.k + w.begin % a.ring * a.k_stride, kAttentionTile * a.k_stride);
   if (a.head_dim_k <= kAttentionKeyDims) pack_slice<L>(w, 0, a.head_dim_k, w.q_dims);
   for (std::int64_t cell = w.begin; cell < w.end;) {
     const std::int64_t base = cell / kAttentionTile * kAttentionTile;

@@ -92,6 +92,17 @@ void attention(const AttentionArgs& args) {
 
 }  // namespace reference
 
+// In blocks of a fixed size, which compilers turn into vectors.
+static void add_weighted(const float* __restrict from, float weight, std::int64_t n,
+                         float* __restrict to) {
+  constexpr std::int64_t kBlock = 16;
+  std::int64_t d = 0;
+  for (; d + kBlock <= n; d += kBlock) {
+    for (std::int64_t i = 0; i < kBlock; ++i) to[d + i] += weight * from[d + i];
+  }
+  for (; d < n; ++d) to[d] += weight * from[d];
+}
+
 // The rows of outs[p] lie close together: row r of n * group at outs[p] + r * head_dim_v.
 void merge_attention_parts(const float* const* outs, const float* const* partials, int parts,
                            std::int64_t n, std::int64_t group, std::int64_t head_dim_v,
@@ -115,8 +126,7 @@ void merge_attention_parts(const float* const* outs, const float* const* partial
     for (int p = 0; p < parts; ++p) {
       const auto weight = static_cast<float>(std::exp(partials[p][row * 2] - max) / sum);
       if (weight == 0.0f) continue;
-      const float* from = outs[p] + row * head_dim_v;
-      for (std::int64_t d = 0; d < head_dim_v; ++d) to[d] += weight * from[d];
+      add_weighted(outs[p] + row * head_dim_v, weight, head_dim_v, to);
     }
   }
 }

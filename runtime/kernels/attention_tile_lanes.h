@@ -86,17 +86,19 @@ template <class L, int kRows>
 void pack_queries(const float* q, std::int64_t stride, std::int64_t dims, std::int64_t padded,
                   float scale, float* to) {
   constexpr int kRun = L::kWidth / kRows;
-  for (std::int64_t d = 0; d < padded; d += kRun, to += L::kWidth) {
+  for (std::int64_t d = 0; d < padded; d += kRun) {
     for (int r = 0; r < kRows; ++r) {
       const float* from = q + r * stride + d;
-      float* run = to + r * kRun;
+      float* run = to + d * kRows + r * kRun;
       if (d + kRun <= dims) {
         __builtin_memcpy(run, from, kRun * sizeof(float));
       } else {
         for (int i = 0; i < kRun; ++i) run[i] = d + i < dims ? from[i] : 0.0f;
       }
     }
-    L::store(to, L::mul(L::load(to), L::set(scale)));
+  }
+  for (std::int64_t i = 0; i < padded * kRows; i += L::kWidth) {
+    L::store(to + i, L::mul(L::load(to + i), L::set(scale)));
   }
 }
 
