@@ -77,7 +77,7 @@ struct Engine::Impl {
   KvCache cache;
   StateCache states;
   bool cut_short = false;  // a step ended early: recurrent layers have seen some of it
-  Rope rope, sliding;  // of layers that see all, and of those that slide
+  Rope rope, sliding;      // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
   std::int64_t position = 0;
@@ -166,7 +166,8 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, std::int64_t rows,
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
     check_interrupt();
-    if (h.attends(l)) attend(p, l);
+    if (h.attends(l) && h.kv_rank > 0) attend_latent(p, l);
+    if (h.attends(l) && h.kv_rank == 0) attend(p, l);
     if (h.recurs(l)) recur(p, l);
     if (h.is_dense_layer(l)) feed_forward(p, l);
     if (!h.is_moe_layer(l)) continue;
