@@ -77,9 +77,10 @@ void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
   const auto how = [&](std::int64_t layers, double cells, const char* rule) {
     return fmt::format(
         "{} layers x {:.0f} cells ({}) x {} sequence(s) x {} B per cell: {} K values "
-        "of {} + {} V values of {}",
-        layers, cells, rule, o.sequences, cell, h.k_width(), o.kv.k->name, h.v_width(),
-        o.kv.v->name);
+        "of {} + {}",
+        layers, cells, rule, o.sequences, cell, h.k_width(), o.kv.k->name,
+        h.kv_rank > 0 ? std::string("no V (latent attention: K holds it too)")
+                      : fmt::format("{} V values of {}", h.v_width(), o.kv.v->name));
   };
   report.line("KV cache", static_cast<double>(full) * full_cells(o) * sequences * cell,
               how(full, full_cells(o), "context rounded up to 256"));

@@ -85,9 +85,11 @@ void price_kv(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& 
   if (!(moved > Bytes(0)) || c.kv.k == nullptr || c.kv.v == nullptr) return;
   const Hyper& h = c.model->hyper;
   const double dk = std::max<double>(1, h.head_dim_k), dv = std::max<double>(1, h.head_dim_v);
-  const double bk = dk * c.kv.k->bits_per_value(), bv = dv * c.kv.v->bits_per_value();
-  const KvPart parts[2] = {{c.kv.k, bk / (bk + bv), dk / (dk + dv)},
-                           {c.kv.v, bv / (bk + bv), dv / (dk + dv)}};
+  const bool latent = h.kv_rank > 0;  // values are read with the keys that hold them
+  const double bk = dk * c.kv.k->bits_per_value();
+  const double bv = latent ? 0 : dv * c.kv.v->bits_per_value();
+  const KvPart parts[2] = {{c.kv.k, bk / (bk + bv), latent ? 1.0 : dk / (dk + dv)},
+                           {c.kv.v, bv / (bk + bv), latent ? 0.0 : dv / (dk + dv)}};
   for (const KvPart& part : parts) {
     const Seconds by_bytes =
         moved * part.share / (kv_rate(c, part.format->name, gaps) * devices(c));

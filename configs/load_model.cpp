@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "configs/load.h"
+#include "workload/architectures.h"
 #include "workload/format.h"
 
 namespace bandwall {
@@ -27,18 +28,30 @@ void read_attention(Reader& r, Hyper& h) {
   }
 }
 
-void read_rope(Reader& r, Hyper& h) {
+// Returns YaRN's logarithmic multiplier of scores, 0 when there is none.
+double read_rope(Reader& r, Hyper& h) {
   h.rope_dims = r.integer("rope_dims", 0, 1 << 13);
   h.rope_base = r.optional_number("rope_base", 1, 1e12).value_or(h.rope_base);
   h.rope_scale = r.optional_number("rope_scale", 1e-3, 1e6).value_or(h.rope_scale);
   auto yarn = r.optional_child("yarn");
-  if (!yarn) return;
+  if (!yarn) return 0.0;
   h.yarn = true;
   h.yarn_factor = yarn->number("factor", 1, 1e6);
   h.yarn_original_context = yarn->integer("original_context", 1, kMostContext);
   h.yarn_beta_fast = yarn->optional_number("beta_fast", 1e-3, 1e6).value_or(h.yarn_beta_fast);
   h.yarn_beta_slow = yarn->optional_number("beta_slow", 1e-3, 1e6).value_or(h.yarn_beta_slow);
   h.yarn_attn_factor = yarn->optional_number("attn_factor", 1e-3, 1e3).value_or(1.0);
+  return yarn->optional_number("log_multiplier", 0, 1e3).value_or(0.0);
+}
+
+// Latent attention: kv_rank, and the widths of a head outside the latent space.
+void read_latent(Reader& r, double yarn_log_multiplier, Hyper& h) {
+  h.kv_rank = or_none(r, "kv_rank", 1 << 13);
+  if (h.kv_rank == 0) return;
+  h.q_rank = or_none(r, "q_rank", kMostWidth);
+  h.mla_key = r.integer("mla_key", 1, 1 << 13);
+  h.mla_value = r.integer("mla_value", 1, 1 << 13);
+  derive_latent(yarn_log_multiplier, h);
 }
 
 void read_experts(Reader& r, Hyper& h) {
@@ -49,6 +62,8 @@ void read_experts(Reader& r, Hyper& h) {
   h.expert_ffn = or_none(r, "expert_ffn", kMostWidth);
   h.shared_ffn = or_none(r, "shared_ffn", kMostWidth);
   h.expert_latent = or_none(r, "expert_latent", kMostWidth);
+  h.expert_groups = or_none(r, "expert_groups", kMostExperts);
+  h.expert_groups_used = or_none(r, "expert_groups_used", kMostExperts);
   h.router_norm = r.flag("router_norm", true);
   h.router_scale = r.optional_number("router_scale", 1e-6, 1e6).value_or(1.0);
   if (h.experts == 0 && h.ffn == 0) r.problem("ffn", "missing; the model has no experts either");
@@ -90,7 +105,7 @@ Hyper read_hyper(Reader r) {
   h.tied_head = r.flag("tied_head", false);
   h.rms_eps = r.optional_number("rms_eps", 0, 1).value_or(h.rms_eps);
   read_attention(r, h);
-  read_rope(r, h);
+  read_latent(r, read_rope(r, h), h);
   read_experts(r, h);
   read_hybrid(r, h);
   return h;

@@ -1,4 +1,4 @@
-#include "runtime/blocks.h"
+#include "runtime/blocks_detail.h"
 
 #include <cmath>
 #include <cstring>
@@ -47,6 +47,8 @@ void norm_heads(Pass& p, float* row, std::int64_t width, std::int64_t dim, const
   }
 }
 
+}  // namespace
+
 void store_cell(const Pass& p, const float* values, std::int64_t dim, std::string_view type,
                 std::byte* cell) {
   if (type == "f16")
@@ -54,6 +56,8 @@ void store_cell(const Pass& p, const float* values, std::int64_t dim, std::strin
   else
     std::memcpy(cell, values, static_cast<std::size_t>(dim) * sizeof(float));
 }
+
+namespace {
 
 // Rotations of this layer, one row of rope.dims() floats per position.
 const float* angles_of(const Pass& p, std::int64_t layer) {
@@ -108,6 +112,11 @@ AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t hea
   a.k_stride = p.cache.k_stride();
   a.v_stride = p.cache.v_stride();
   a.ring = p.cache.ring(layer);
+  if (h.kv_rank > 0) {  // the values are the first part of the keys
+    a.v_type = a.k_type;
+    a.v = a.k;
+    a.v_stride = a.k_stride;
+  }
   a.head_dim_k = h.head_dim_k;
   a.head_dim_v = h.head_dim_v;
   a.group = group;
@@ -228,6 +237,8 @@ void gate_heads(Pass& p) {
   p.meter.floats(p.n * width);
 }
 
+}  // namespace
+
 void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
   const Hyper& h = p.hyper;
   const VisibleCells seen = find_cells(p, layer);
@@ -252,6 +263,17 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
   p.meter.floats(p.n * (h.q_width() + out));
   p.meter.flops(2 * seen.pairs * (h.q_width() + out));
 }
+
+void quantize_rows(Pass& p, const Matrix& m, Rows& x) {
+  const WantedForm form = any_wants_q8(p, {&m});
+  x.chunk_scales = form.chunk_scales;
+  if (!form.q8) return;
+  for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) quantize_piece(p, x, i, 0, x.cols);
+  });
+}
+
+namespace {
 
 // residual += norm(W x): the norm needs whole rows first.
 void add_normed_product(Pass& p, const Matrix& m, Rows& x, const Vector& norm) {
@@ -353,14 +375,7 @@ void attend(Pass& p, std::int64_t layer) {
   p.meter.close(OpKind::RopeKv, layer);
   attention(p, layer, w);
   p.meter.close(OpKind::Attention, layer);
-  const WantedForm form = any_wants_q8(p, {&w.o});
-  s.attended.chunk_scales = form.chunk_scales;
-  if (form.q8) {
-    for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i)
-        quantize_piece(p, s.attended, i, 0, s.attended.cols);
-    });
-  }
+  quantize_rows(p, w.o, s.attended);
   add_output(p, w.o, s.attended, w.attn_post_norm);
   p.meter.floats(p.n * s.attended.cols);
   p.meter.close(OpKind::AttnOut, layer);

@@ -11,6 +11,9 @@ void attend(Pass& p, std::int64_t layer);  // norm, q k v, rotation and cache, a
 void recur(Pass& p, std::int64_t layer);  // norm, recurrent mixer (blocks_recurrent.cpp)
 void feed_forward(Pass& p, std::int64_t layer);      // norm, dense matrices
 void route_to_experts(Pass& p, std::int64_t layer);  // norm, router, experts (moe.cpp)
+// Latent attention (blocks_mla.cpp): norm, queries and latent row, rotation and cache, attention,
+// output.
+void attend_latent(Pass& p, std::int64_t layer);
 // The expert of every token, over the normed rows of the routed ones; quantized: they have an 8-bit
 // form.
 void shared_expert(Pass& p, std::int64_t layer, bool quantized);

@@ -86,7 +86,7 @@ struct Engine::Impl {
   KvCache cache;
   StateCache states;
   bool cut_short = false;  // a step ended early: recurrent layers have seen some of it
-  Rope rope, sliding;  // of layers that see all, and of those that slide
+  Rope rope, sliding;      // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
   struct SequenceState {
@@ -211,7 +211,8 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
     check_interrupt();
-    if (h.attends(l)) attend(p, l);
+    if (h.attends(l) && h.kv_rank > 0) attend_latent(p, l);
+    if (h.attends(l) && h.kv_rank == 0) attend(p, l);
     if (h.recurs(l)) recur(p, l);
     if (h.is_dense_layer(l)) feed_forward(p, l);
     if (!h.is_moe_layer(l)) continue;

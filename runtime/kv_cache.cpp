@@ -44,7 +44,7 @@ KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvS
   BANDWALL_CHECK(size.context > 0 && size.n_ubatch > 0 && size.sequences > 0);
   BANDWALL_CHECK(kv_cache_size(h, k, v, size) < 1e18);
   k_stride_ = h.head_dim_k * k.bytes_per_block;
-  v_stride_ = h.head_dim_v * v.bytes_per_block;
+  v_stride_ = h.v_width() / h.kv_heads * v.bytes_per_block;
   for (std::int64_t l = 0; l < h.layers; ++l) {
     Layer layer;
     layer.cells = kv_cells(h, l, size.context, size.n_ubatch);

@@ -2,6 +2,7 @@
 // them.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "runtime/blocks.h"
@@ -33,6 +34,26 @@ void take_largest(const float* score, std::int64_t experts, std::int64_t used, s
   }
 }
 
+// Groups of experts by the sum of their two best scores; those of the others are out of reach.
+void keep_best_groups(const Hyper& h, float* score) {
+  const std::int64_t size = h.experts / h.expert_groups;
+  std::vector<float> sums;
+  for (const float* group = score; group < score + h.experts; group += size) {
+    float best = group[0], second = -std::numeric_limits<float>::infinity();
+    for (std::int64_t e = 1; e < size; ++e) {
+      second = std::max(second, std::min(best, group[e]));
+      best = std::max(best, group[e]);
+    }
+    sums.push_back(best + second);
+  }
+  std::vector<std::int32_t> kept(static_cast<std::size_t>(h.expert_groups_used));
+  take_largest(sums.data(), h.expert_groups, h.expert_groups_used, kept.data());
+  for (std::int64_t g = 0; g < h.expert_groups; ++g) {
+    if (std::find(kept.begin(), kept.end(), g) != kept.end()) continue;
+    std::fill_n(score + g * size, size, -std::numeric_limits<float>::infinity());
+  }
+}
+
 }  // namespace
 
 void choose_experts(const Hyper& h, float* scores, const float* selection_bias, std::int32_t* ids,
@@ -43,10 +64,11 @@ void choose_experts(const Hyper& h, float* scores, const float* selection_bias, 
     for (std::int64_t e = 0; e < h.experts; ++e) scores[e] = 1.0f / (1.0f + std::exp(-scores[e]));
   }
   // The bias moves the choice only; weights come from the scores without it.
-  if (selection_bias != nullptr) {
+  if (selection_bias != nullptr || h.expert_groups > 0) {
     std::vector<float> biased(scores, scores + h.experts);
-    for (std::int64_t e = 0; e < h.experts; ++e)
+    for (std::int64_t e = 0; e < h.experts && selection_bias != nullptr; ++e)
       biased[static_cast<std::size_t>(e)] += selection_bias[e];
+    if (h.expert_groups > 0) keep_best_groups(h, biased.data());
     take_largest(biased.data(), h.experts, used, ids);
   } else {
     take_largest(scores, h.experts, used, ids);

@@ -29,6 +29,18 @@ ActivationRows Rows::view(std::int64_t from, std::int64_t n, bool quantized) con
   return x;
 }
 
+namespace {
+
+// Bytes of a position in the buffers that only latent attention has.
+double latent_row(const Hyper& h) {
+  if (h.kv_rank == 0) return 0.0;
+  const std::int64_t unrotated = h.heads * (h.mla_key - h.rope_dims);
+  return 5.3 * static_cast<double>(h.q_rank + unrotated + h.out_width()) +
+         4.0 * static_cast<double>(h.q_rank + h.heads * h.mla_key + h.heads);
+}
+
+}  // namespace
+
 double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
   const auto row = [](std::int64_t width) { return static_cast<double>(width) * 5.3; };
   const auto plain = [](std::int64_t width) { return static_cast<double>(width) * 4.0; };
@@ -43,7 +55,7 @@ double Scratch::size(const Hyper& h, std::int64_t n_ubatch) {
       row(h.hidden) + plain(2 * h.hidden + 2 * h.rope_dims) +
       plain(h.q_width() + h.k_width() + h.v_width()) + row(h.heads * h.head_dim_v) + row(h.ffn) +
       row(h.shared_ffn) + plain(std::max(h.ffn, h.shared_ffn)) + plain(h.experts) + recurrent +
-      gates + row(h.expert_latent) +
+      gates + latent_row(h) + row(h.expert_latent) +
       pairs *
           (row(h.expert_ffn) + plain(h.expert_ffn) + plain(std::max(h.hidden, h.expert_latent)));
   return per_token * static_cast<double>(n_ubatch);
@@ -55,7 +67,17 @@ Scratch::Scratch(const Hyper& h, std::int64_t n) {
   angles.resize(n * h.rope_dims);
   if (h.rope_base_sliding > 0) sliding_angles.resize(n * h.rope_dims);
   normed.resize(n, h.hidden);
-  attended.resize(n, h.heads * h.head_dim_v);
+  if (h.kv_rank > 0) {
+    attended.resize(n * h.heads, h.head_dim_v);
+    q_raw.resize(n * h.q_rank);
+    compressed.resize(n, h.q_rank);
+    queries.resize(n * h.heads * h.mla_key);
+    unrotated.resize(n * h.heads, h.mla_key - h.rope_dims);
+    values.resize(n, h.out_width());
+    head_rows.resize(static_cast<std::size_t>(n * h.heads));
+  } else {
+    attended.resize(n, h.heads * h.head_dim_v);
+  }
   q.resize(n * h.q_width());
   k.resize(n * h.k_width());
   v.resize(n * h.v_width());

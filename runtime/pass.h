@@ -87,6 +87,11 @@ struct Scratch {
   // Recurrent mixers: projected rows, rows of the convolution, rates by head and token, result.
   Buffer<float> projected, convolved, rates;
   Rows mixed;
+  // Latent attention: the compressed query, every head's query and its part that is not rotated
+  // (rows [position][head]), every head's value, and the rows of each head ([head][position]).
+  Buffer<float> q_raw, queries;
+  Rows compressed, unrotated, values;
+  std::vector<std::int32_t> head_rows;
   Buffer<float> q, k, v, up, expert_up, expert_out, scores;
   Buffer<float> parts, part_states;
   std::vector<std::int64_t> sequences, positions;  // of each row

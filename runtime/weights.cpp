@@ -25,6 +25,16 @@ Matrix* matrix_slot(Role role, LayerWeights& w) {
       return &w.expert_up;
     case Role::ExpertDown:
       return &w.expert_down;
+    case Role::AttnQA:
+      return &w.q_a;
+    case Role::AttnQB:
+      return &w.q_b;
+    case Role::AttnKvA:
+      return &w.kv_a;
+    case Role::AttnKB:
+      return &w.k_b;
+    case Role::AttnVB:
+      return &w.v_b;
     case Role::DenseGate:
       return &w.gate;
     case Role::DenseUp:
@@ -70,6 +80,10 @@ Vector* vector_slot(Role role, LayerWeights& w) {
       return &w.attn_post_norm;
     case Role::FfnPostNorm:
       return &w.ffn_post_norm;
+    case Role::AttnQANorm:
+      return &w.q_a_norm;
+    case Role::AttnKvANorm:
+      return &w.kv_a_norm;
     case Role::FfnNorm:
       return &w.ffn_norm;
     case Role::RouterBias:

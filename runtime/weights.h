@@ -30,9 +30,10 @@ struct Matrix {
 
 struct LayerWeights {
   Vector attn_norm, q_norm, k_norm, sinks, ffn_norm, selection_bias;
-  Vector attn_post_norm, ffn_post_norm;
+  Vector attn_post_norm, ffn_post_norm, q_a_norm, kv_a_norm;
   Matrix q, k, v, o, router, expert_gate, expert_up, expert_down, gate, up, down;
   Matrix shared_router, shared_gate, shared_up, shared_down, latent_down, latent_up;
+  Matrix q_a, q_b, kv_a, k_b, v_b;  // latent attention; k_b and v_b: one matrix per head
   // Recurrent mixers. Taps: one row of channels per tap, oldest first; files hold them by channel.
   Matrix ssm_in, ssm_gate, ssm_rates, ssm_out;
   Vector ssm_conv_bias, ssm_dt, ssm_a, ssm_d, ssm_norm;

@@ -46,7 +46,7 @@ void add_experts(const Architecture& a, const Hyper& h, int l, List& list) {
   const std::int64_t d = h.hidden, e = h.experts, f = h.expert_ffn;
   add(list, l, "ffn_gate_inp.weight", Role::Router, {d, e});
   add(list, l, "ffn_gate_inp.bias", Role::Router, {e}, a.expert_bias);
-  if (a.router == RouterKind::SigmoidBias) {
+  if ((a.any_router ? h.router : a.router) == RouterKind::SigmoidBias) {
     add(list, l, "exp_probs_b.bias", Role::RouterBias, {e});
   }
   add(list, l, "ffn_gate_exps.weight", Role::ExpertGate, {d, f, e});
@@ -61,6 +61,12 @@ void add_shared_expert(const Hyper& h, int l, List& list) {
   add(list, l, "ffn_gate_shexp.weight", Role::SharedGate, {h.hidden, h.shared_ffn});
   add(list, l, "ffn_up_shexp.weight", Role::SharedUp, {h.hidden, h.shared_ffn});
   add(list, l, "ffn_down_shexp.weight", Role::SharedDown, {h.shared_ffn, h.hidden});
+}
+
+void add_dense_ffn(const Hyper& h, int l, List& list) {
+  add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, h.ffn});
+  add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, h.ffn});
+  add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, h.hidden});
 }
 
 }  // namespace architectures
@@ -79,11 +85,9 @@ void transformer_block(const Architecture& a, const Hyper& h, int l, List& list)
   if (h.is_moe_layer(l)) {
     add_experts(a, h, l, list);
     if (h.shared_ffn > 0) add_shared_expert(h, l, list);
-    return;
+  } else {
+    add_dense_ffn(h, l, list);
   }
-  add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, h.ffn});
-  add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, h.ffn});
-  add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, h.hidden});
 }
 
 class Checker {
@@ -117,6 +121,39 @@ void check_experts(const Hyper& h, Checker& check) {
   check.range("leading_dense_block_count", h.dense_layers, 0, h.layers);
   check.require(std::isfinite(h.router_scale) && h.router_scale > 0,
                 fmt::format("expert_weights_scale is {}, it must be positive", h.router_scale));
+  if (h.expert_groups == 0) return;
+  check.require(
+      h.expert_groups > 0 && h.expert_groups <= h.experts / 2 && h.experts % h.expert_groups == 0,
+      fmt::format("expert_group_count is {}, it must divide expert_count {} into groups "
+                  "of at least 2",
+                  h.expert_groups, h.experts));
+  check.range("expert_group_used_count", h.expert_groups_used, 1, h.expert_groups);
+  check.require(
+      h.expert_groups < 1 || h.experts_used <= h.experts / h.expert_groups * h.expert_groups_used,
+      fmt::format("expert_used_count {} is more than {} groups hold", h.experts_used,
+                  h.expert_groups_used));
+}
+
+// The widths of latent attention follow from each other; files and shapes state them all.
+void check_latent(const Hyper& h, Checker& check) {
+  check.range("attention.kv_lora_rank", h.kv_rank, 1, kMaxHeadDim);
+  check.range("attention.q_lora_rank", h.q_rank, 0, kMaxWidth);
+  check.range("attention.key_length_mla", h.mla_key, 1, kMaxHeadDim);
+  check.range("attention.value_length_mla", h.mla_value, 1, kMaxHeadDim);
+  check.require(h.kv_heads == 1,
+                fmt::format("attention.head_count_kv is {}, latent attention has 1", h.kv_heads));
+  check.require(h.head_dim_k == h.kv_rank + h.rope_dims && h.head_dim_v == h.kv_rank,
+                fmt::format("attention.key_length {} and value_length {} must be kv_lora_rank {} "
+                            "plus rope.dimension_count {}, and kv_lora_rank",
+                            h.head_dim_k, h.head_dim_v, h.kv_rank, h.rope_dims));
+  check.require(
+      std::isfinite(h.attention_scale) && h.attention_scale >= 0 && h.attention_scale < 1e6,
+      fmt::format("the scale of attention scores is {}; rope.scaling.yarn_log_multiplier "
+                  "or factor is out of range",
+                  h.attention_scale));
+  check.require(h.mla_key > h.rope_dims,
+                fmt::format("attention.key_length_mla {} must be more than rope.dimension_count {}",
+                            h.mla_key, h.rope_dims));
 }
 
 // Heads of a recurrent mixer share the inner width, and groups (key heads) share the heads.
@@ -256,6 +293,17 @@ constexpr Architecture kTable[] = {
      .rope_base_sliding = 10000.0,
      .derive = derive_gemma3,
      .block = transformer_block},
+    {.name = "deepseek2",
+     .rope = RopeKind::Neighbours,
+     .router = RouterKind::SigmoidBias,
+     .any_router = true,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .latent_attention = true,
+     .shared_expert = true,
+     .router_norm = false,
+     .block = latent_block},
     {.name = "nemotron_h_moe",
      .rope = RopeKind::None,
      .activation = Activation::ReluSquared,
@@ -326,7 +374,8 @@ void set_facts(const Architecture& a, Hyper& h) {
   if (a.qk_norms == Need::Always) h.qk_norm = a.qk_norm;
   h.activation = a.activation;
   h.attention_gate = a.attention_gate;
-  h.router = h.experts > 0 ? a.router : RouterKind::None;
+  const bool said = a.any_router && h.router != RouterKind::None;
+  if (!said || h.experts == 0) h.router = h.experts > 0 ? a.router : RouterKind::None;
   h.window_period = a.window_period;
   if (h.rope_base_sliding == 0) h.rope_base_sliding = a.rope_base_sliding;
   if (a.derive != nullptr) a.derive(h);
@@ -364,6 +413,9 @@ void check_hyper(const Architecture& a, const Hyper& h, const std::string& where
   check.require(h.attention_interval == 0 || a.block == delta_block,
                 fmt::format("{} models have no full_attention_interval", a.name));
   if (a.block == mixer_block || a.block == delta_block) check_hybrid(a, h, check);
+  if (a.latent_attention) check_latent(h, check);
+  check.require(a.latent_attention || h.kv_rank == 0,
+                fmt::format("{} models have no attention.kv_lora_rank", a.name));
   check_rope(h, check);
 }
 

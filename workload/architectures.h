@@ -28,10 +28,12 @@ struct Architecture {
   Need qk_norms = Need::Always;  // Optional: a model of this architecture may do without
   Activation activation = Activation::Silu;
   RouterKind router = RouterKind::None;  // None: no experts
+  bool any_router = false;               // softmax or sigmoid, as the file says
   Need experts = Need::Never;
   Need attention_bias = Need::Optional;  // q, k and v
   Need output_bias = Need::Optional;     // of attention
   Need expert_bias = Need::Never;        // router and expert matrices
+  bool latent_attention = false;         // Hyper::kv_rank
   Need sinks = Need::Never;
   std::string_view ffn_norm = "ffn_norm";
   bool attention_gate = false;       // Hyper::attention_gate
@@ -57,6 +59,9 @@ std::vector<ExpectedTensor> mtp_tensors(const Architecture& architecture, const 
 
 // Sets what the architecture and not the file or shape decides.
 void set_facts(const Architecture& architecture, Hyper& hyper);
+// Latent attention: sets the scale of scores from mla_key and YaRN's logarithmic multiplier (0:
+// none), and takes YaRN's own magnitude out of the rotation when there is one.
+void derive_latent(double yarn_log_multiplier, Hyper& hyper);
 
 // Appends a diagnostic for every hyper-parameter outside its range or inconsistent with another.
 // expected_tensors() may be called when it found nothing.

@@ -18,10 +18,14 @@ void add(List& list, int layer, std::string_view name, Role role, Dims dims,
          Need need = Need::Always);
 void add_attention(const Architecture& a, const Hyper& h, int layer, List& list);
 void add_experts(const Architecture& a, const Hyper& h, int layer, List& list);
+void add_shared_expert(const Hyper& h, int layer, List& list);
+void add_dense_ffn(const Hyper& h, int layer, List& list);
 
 // nemotron_h_moe: one mixer per block, by the letter of the pattern.
 void mixer_block(const Architecture& a, const Hyper& h, int layer, List& list);
 // qwen3next: gated delta net or gated attention, then experts.
 void delta_block(const Architecture& a, const Hyper& h, int layer, List& list);
+// deepseek2: latent attention, then dense feed-forward or experts.
+void latent_block(const Architecture& a, const Hyper& h, int layer, List& list);
 
 }  // namespace bandwall::architectures

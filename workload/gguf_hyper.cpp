@@ -1,5 +1,6 @@
 // Hyper-parameters from GGUF metadata; keys and defaults as ggml-org/llama.cpp has them.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -203,6 +204,25 @@ void read_recurrence(const Architecture& a, Keys& keys, Hyper& h) {
   h.expert_latent = keys.integer("moe_latent_size", 0);
 }
 
+// What the file says the scores of the router are; absent: as all models of the architecture have
+// it, or softmax where there are both (files of DeepSeek-V2 do not say).
+void read_router(const Architecture& a, Keys& keys, Hyper& h) {
+  const std::int64_t gating = keys.integer("expert_gating_func", 0);
+  h.router = a.router;
+  if (a.any_router) {
+    if (gating <= gating_code(RouterKind::SoftmaxAll)) h.router = RouterKind::SoftmaxAll;
+    h.expert_groups = keys.integer("expert_group_count", 0);
+    h.expert_groups_used = keys.integer("expert_group_used_count", h.expert_groups);
+    if (h.expert_groups == 1) h.expert_groups = h.expert_groups_used = 0;
+  }
+  if (gating != 0 && gating != gating_code(h.router)) {
+    keys.problem("expert_gating_func",
+                 fmt::format("{} (1 softmax, 2 sigmoid, 3 softmax of the chosen) is not what {} "
+                             "models use, {}",
+                             gating, a.name, gating_code(a.router)));
+  }
+}
+
 void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
   h.experts =
       keys.integer("expert_count", a.experts == Need::Always ? std::optional<std::int64_t>{} : 0);
@@ -215,16 +235,28 @@ void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
   h.dense_layers = keys.integer("leading_dense_block_count", 0);
   read_shared_expert(a, keys, h);
   if (h.dense_layers == 0) h.ffn = 0;
+  read_router(a, keys, h);
   h.router_norm = keys.flag("expert_weights_norm", a.router_norm);
   h.router_scale = keys.real("expert_weights_scale", 1.0);
   if (h.router_scale == 0.0) h.router_scale = 1.0;  // 0 stands for "no scaling" in files
-  const std::int64_t gating = keys.integer("expert_gating_func", 0);
-  if (gating != 0 && gating != gating_code(a.router)) {
-    keys.problem("expert_gating_func",
-                 fmt::format("{} (1 softmax, 2 sigmoid, 3 softmax of the chosen) is not what {} "
-                             "models use, {}",
-                             gating, a.name, gating_code(a.router)));
+}
+
+// Widths of latent attention and the scale of its scores: where YaRN stretches the context, it
+// sharpens the scores instead of the rotated values (rope.scaling.yarn_log_multiplier,
+// DeepSeek-V3).
+void read_latent(Keys& keys, Hyper& h) {
+  h.kv_rank = keys.integer("attention.kv_lora_rank", {});
+  h.q_rank = keys.integer("attention.q_lora_rank", 0);
+  if (!keys.has("attention.key_length_mla")) {
+    keys.problem("attention.key_length_mla",
+                 "is missing; files without it hold keys and values in one tensor per block, "
+                 "blk.N.attn_kv_b.weight, which is not supported; convert the model again with a "
+                 "current converter");
+    return;
   }
+  h.mla_key = keys.integer("attention.key_length_mla", {});
+  h.mla_value = keys.integer("attention.value_length_mla", {});
+  derive_latent(keys.real("rope.scaling.yarn_log_multiplier", 0.0), h);
 }
 
 }  // namespace
@@ -243,6 +275,17 @@ std::int64_t gating_code(RouterKind kind) {
   return 0;
 }
 
+void derive_latent(double yarn_log_multiplier, Hyper& h) {
+  double sharpness = 1.0;
+  if (h.yarn && yarn_log_multiplier != 0.0 && h.yarn_factor > 0) {
+    sharpness = 1.0 + yarn_log_multiplier * std::log(h.yarn_factor);
+    h.yarn_attn_factor /= 1.0 + 0.1 * std::log(h.yarn_factor);
+  }
+  if (h.mla_key > 0) {
+    h.attention_scale = sharpness * sharpness / std::sqrt(static_cast<double>(h.mla_key));
+  }
+}
+
 Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
   Keys keys(a, file, problems);
   Hyper h;
@@ -258,6 +301,7 @@ Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagno
                                                   : std::optional<std::int64_t>{});
   read_attention(keys, h);
   if (a.rope != RopeKind::None) read_rope(keys, h);
+  if (a.latent_attention) read_latent(keys, h);
   read_experts(a, keys, h);
   if (a.block == mixer_block || a.block == delta_block) read_recurrence(a, keys, h);
   refuse_softcaps(keys);

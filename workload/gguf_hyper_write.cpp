@@ -1,5 +1,6 @@
 // Hyper-parameters into metadata: the inverse of gguf_hyper.cpp, key by key.
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include <fmt/format.h>
@@ -27,6 +28,20 @@ class Writer {
   GgufHeader& header_;
 };
 
+// The multiplier that derive_latent() made the scale of scores from; 0: none.
+double yarn_log_multiplier(const Hyper& h) {
+  if (h.mla_key == 0 || !h.yarn) return 0;
+  const double sharpness = std::sqrt(h.attention_scale * std::sqrt(static_cast<double>(h.mla_key)));
+  return (sharpness - 1) / std::log(h.yarn_factor);
+}
+
+void write_latent(const Hyper& h, Writer& keys) {
+  keys.number("attention.kv_lora_rank", h.kv_rank);
+  if (h.q_rank > 0) keys.number("attention.q_lora_rank", h.q_rank);
+  keys.number("attention.key_length_mla", h.mla_key);
+  keys.number("attention.value_length_mla", h.mla_value);
+}
+
 void write_rope(const Hyper& h, Writer& keys) {
   keys.number("rope.dimension_count", h.rope_dims);
   keys.real("rope.freq_base", h.rope_base);
@@ -34,7 +49,10 @@ void write_rope(const Hyper& h, Writer& keys) {
     keys.text("rope.scaling.type", "yarn");
     keys.real("rope.scaling.factor", h.yarn_factor);
     keys.number("rope.scaling.original_context_length", h.yarn_original_context);
-    keys.real("rope.scaling.attn_factor", h.yarn_attn_factor);
+    const double multiplier = yarn_log_multiplier(h);
+    const double taken = multiplier == 0 ? 1 : 1 + 0.1 * std::log(h.yarn_factor);
+    keys.real("rope.scaling.attn_factor", h.yarn_attn_factor * taken);
+    if (multiplier != 0) keys.real("rope.scaling.yarn_log_multiplier", multiplier);
     keys.real("rope.scaling.yarn_beta_fast", h.yarn_beta_fast);
     keys.real("rope.scaling.yarn_beta_slow", h.yarn_beta_slow);
   } else if (h.rope_scale != 1.0) {
@@ -51,6 +69,10 @@ void write_experts(const Hyper& h, Writer& keys) {
   if (h.shared_ffn > 0) {  // stored as one, as wide as all of them
     keys.number("expert_shared_count", std::max<std::int64_t>(1, h.shared_ffn / h.expert_ffn));
     keys.number("expert_shared_feed_forward_length", h.shared_ffn);
+  }
+  if (h.expert_groups > 1) {
+    keys.number("expert_group_count", h.expert_groups);
+    keys.number("expert_group_used_count", h.expert_groups_used);
   }
   keys.number("expert_gating_func", gating_code(h.router));
   keys.flag("expert_weights_norm", h.router_norm);
@@ -105,6 +127,7 @@ void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
   }
   if (h.rope_base_sliding != 0) keys.real("rope.freq_base_swa", h.rope_base_sliding);
   if (h.rope != RopeKind::None) write_rope(h, keys);
+  if (h.kv_rank > 0) write_latent(h, keys);
   if (h.experts > 0) write_experts(h, keys);
   if (h.ssm_inner > 0) write_recurrence(h, keys);
 }

@@ -195,6 +195,10 @@ const char* why_refused(std::string_view tensor_name) {
     return "gate and up experts fused in one tensor are not supported; convert the model without "
            "fusing";
   }
+  if (part == "attn_kv_b.weight") {
+    return "keys and values of latent attention in one tensor are not supported; convert the model "
+           "again with a current converter, which makes attn_k_b and attn_v_b";
+  }
   if (part == "attn_qkv.weight") {
     return "fused q, k and v are not supported; convert the model without fusing";
   }
@@ -219,6 +223,11 @@ void check_extras(const Hyper& h, const Tensors& tensors, std::vector<Diagnostic
   for (const auto& [name, found] : tensors) {
     const int block = block_of(name);
     if (found.used || block < 0 || block >= h.layers) continue;
+    // Some files hold the joint matrix beside its two parts.
+    if (name.ends_with("attn_kv_b.weight") &&
+        tensors.contains(fmt::format("blk.{}.attn_k_b.weight", block))) {
+      continue;
+    }
     if (const char* why = why_refused(name)) {
       problems.push_back(
           {found.file->file_name, fmt::format("tensor {}: {}", printable(name), why)});
@@ -239,6 +248,8 @@ std::set<std::string> replaced_names(const Tensors& tensors) {
       names.insert({prefix + "ffn_gate_exps.weight", prefix + "ffn_up_exps.weight"});
     } else if (part == "attn_qkv.weight") {
       names.insert({prefix + "attn_q.weight", prefix + "attn_k.weight", prefix + "attn_v.weight"});
+    } else if (part == "attn_kv_b.weight") {
+      names.insert({prefix + "attn_k_b.weight", prefix + "attn_v_b.weight"});
     } else if (part == "ffn_gate.0.weight") {
       names.insert({prefix + "ffn_gate_exps.weight", prefix + "ffn_up_exps.weight",
                     prefix + "ffn_down_exps.weight"});

@@ -22,6 +22,7 @@ enum class Role {
   TokenEmbedding, OutputNorm, OutputHead, RopeFactors,
   AttnNorm, AttnQ, AttnK, AttnV, AttnOut, AttnQNorm, AttnKNorm, AttnSinks,
   AttnPostNorm, FfnPostNorm,  // of what a part gives, before it is added (gemma3)
+  AttnQA, AttnQANorm, AttnQB, AttnKvA, AttnKvANorm, AttnKB, AttnVB,  // latent attention
   FfnNorm, Router, RouterBias, ExpertGate, ExpertUp, ExpertDown,
   DenseGate, DenseUp, DenseDown, SharedGate, SharedUp, SharedDown,
   SharedRouter,          // one score that scales the shared expert
@@ -64,10 +65,17 @@ struct Hyper {
   RouterKind router = RouterKind::None;
   bool router_norm = true;                        // weights of the chosen sum to 1
   double router_scale = 1.0;
+  std::int64_t expert_groups = 0, expert_groups_used = 0;  // chosen before experts; 0: no groups
   QkNorm qk_norm = QkNorm::None;
   Activation activation = Activation::Silu;
   double embedding_scale = 1.0;                   // factor of the embedded tokens
   double attention_scale = 0.0;                   // factor of q k; 0: 1 / sqrt(head_dim_k)
+
+  // Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434), 0 = plain attention: the cache
+  // keeps kv_rank values and rope_dims rotated ones per position, which all heads share as their
+  // one key; its first kv_rank are also the value. Then kv_heads is 1, head_dim_k kv_rank +
+  // rope_dims and head_dim_v kv_rank; mla_key and mla_value are a head's widths outside that space.
+  std::int64_t kv_rank = 0, q_rank = 0, mla_key = 0, mla_value = 0;
 
   // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
   // holds that one mixer. Empty: every block attends and then feeds forward.
@@ -88,7 +96,9 @@ struct Hyper {
   std::int64_t q_width() const { return heads * head_dim_k; }
   std::int64_t q_rows() const { return q_width() * (attention_gate ? 2 : 1); }  // of the matrix
   std::int64_t k_width() const { return kv_heads * head_dim_k; }
-  std::int64_t v_width() const { return kv_heads * head_dim_v; }
+  // What a cache cell holds of values: nothing where the key holds them too.
+  std::int64_t v_width() const { return kv_rank > 0 ? 0 : kv_heads * head_dim_v; }
+  std::int64_t out_width() const { return heads * (kv_rank > 0 ? mla_value : head_dim_v); }
   bool is_moe_layer(std::int64_t l) const {
     return pattern.empty() ? experts > 0 && l >= dense_layers
                            : pattern[static_cast<std::size_t>(l)] == 'E';

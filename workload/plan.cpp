@@ -9,6 +9,9 @@
 //   of attn_out or of the feed-forward op; feed-forward: in, each inner row (gate, up, their
 //   product) once, residual in and out; experts also the rows that the experts give before they are
 //   added up; a narrower space of the experts: its rows in and out.
+//   Latent attention: qkv also the compressed query, written, normed and read, and the queries of
+//   all heads before they are taken into the latent space; rope_kv: the latent row in, the rotated
+//   part of all queries in and out; attn_out also the heads' values taken out of that space.
 // Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
 //   4 per normed value, 3 per rotated one; state: per value and token 5 (Mamba-2), 7 (delta net).
 //   Lookups, softmax and activation functions count none.
@@ -140,7 +143,8 @@ class Builder {
 
   void block(int l) {
     if (tensors_.has(l, Role::AttnNorm)) norm(OpKind::AttnNorm, l, Role::AttnNorm, n_);
-    if (h_.attends(l)) attention_part(l);
+    if (h_.attends(l) && h_.kv_rank > 0) latent_attention_part(l);
+    if (h_.attends(l) && h_.kv_rank == 0) attention_part(l);
     if (h_.recurs(l)) recurrent_part(l);
     if (tensors_.has(l, Role::FfnNorm)) norm(OpKind::FfnNorm, l, Role::FfnNorm, n_);
     if (h_.is_moe_layer(l)) {
@@ -167,14 +171,7 @@ class Builder {
     if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + k));
     rope.flops += Flops(3 * n_ * width((h_.heads + h_.kv_heads) * h_.rope_dims));
 
-    const VisibleCells seen = seen_by_all(l);
-    const double pairs = static_cast<double>(seen.pairs);
-    Op& attention = begin(OpKind::Attention, l);
-    read(attention, Role::AttnSinks, n_);
-    floats(attention, n_ * (q + out + (h_.attention_gate ? q : 0)));
-    attention.traffic.kv_read = cell * static_cast<double>(seen.distinct);
-    attention.kv_scores = Elements(pairs * (q + out));
-    attention.flops += Flops(2 * pairs * (q + out));
+    score_cells(l, cell, q + out);
 
     Op& o = begin(OpKind::AttnOut, l);
     read(o, Role::AttnOut, n_);
@@ -200,6 +197,46 @@ class Builder {
     read(op, role, n_);
     floats(op, 2 * n_ * width(h_.hidden));
     op.flops += Flops(4 * n_ * width(h_.hidden));
+  }
+
+  // Attention over the visible cells; row: floats of a position's queries and outputs.
+  void score_cells(int l, Bytes cell, double row) {
+    const VisibleCells seen = seen_by_all(l);
+    const double pairs = static_cast<double>(seen.pairs);
+    Op& attention = begin(OpKind::Attention, l);
+    read(attention, Role::AttnSinks, n_);
+    floats(attention, n_ * (row + (h_.attention_gate ? width(h_.q_width()) : 0)));
+    attention.traffic.kv_read = cell * static_cast<double>(seen.distinct);
+    attention.kv_scores = Elements(pairs * row);
+    attention.flops += Flops(2 * pairs * row);
+  }
+
+  // Latent attention: one cached row of all heads, read once per op as key and value.
+  void latent_attention_part(int l) {
+    const double latent = width(h_.k_width()), absorbed = width(h_.q_width());
+    const double attended = width(h_.heads * h_.head_dim_v);
+    Op& qkv = begin(OpKind::QkvProj, l);
+    for (const Role role :
+         {Role::AttnQ, Role::AttnQA, Role::AttnQANorm, Role::AttnQB, Role::AttnKvA, Role::AttnKB}) {
+      read(qkv, role, n_);
+    }
+    floats(qkv, n_ * (width(h_.hidden) + 4 * width(h_.q_rank) + 2 * width(h_.heads * h_.mla_key) +
+                      latent + absorbed));
+    qkv.flops += Flops(4 * n_ * width(h_.q_rank));
+
+    const Bytes cell = kv_.k->bytes_for(latent);
+    const double rotated = width(h_.heads * h_.rope_dims);
+    Op& rope = begin(OpKind::RopeKv, l);
+    read(rope, Role::AttnKvANorm, n_);
+    floats(rope, n_ * (latent + 2 * rotated));
+    rope.traffic.kv_written = cell * n_;
+    rope.flops += Flops(n_ * (4 * width(h_.kv_rank) + 3 * (rotated + width(h_.rope_dims))));
+
+    score_cells(l, cell, absorbed + attended);
+
+    Op& o = begin(OpKind::AttnOut, l);
+    for (const Role role : {Role::AttnVB, Role::AttnOut}) read(o, role, n_);
+    floats(o, n_ * (attended + 2 * width(h_.out_width()) + 2 * width(h_.hidden)));
   }
 
   // The state, the tail of the convolution included, is read and written once per sequence and

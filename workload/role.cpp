@@ -19,6 +19,13 @@ std::string_view name(Role role) {
     case Role::AttnSinks: return "attn_sinks";
     case Role::AttnPostNorm: return "attn_post_norm";
     case Role::FfnPostNorm: return "ffn_post_norm";
+    case Role::AttnQA: return "attn_q_a";
+    case Role::AttnQANorm: return "attn_q_a_norm";
+    case Role::AttnQB: return "attn_q_b";
+    case Role::AttnKvA: return "attn_kv_a";
+    case Role::AttnKvANorm: return "attn_kv_a_norm";
+    case Role::AttnKB: return "attn_k_b";
+    case Role::AttnVB: return "attn_v_b";
     case Role::FfnNorm: return "ffn_norm";
     case Role::Router: return "router";
     case Role::RouterBias: return "router_bias";

@@ -25,14 +25,21 @@ Hyper random_hyper(const Architecture& a, std::mt19937& random) {
   };
   Hyper h = bandwall::testing::tiny_hyper(a);
   h.layers = pick({1, 2, 3});
-  h.kv_heads = pick({1, 2});
+  h.kv_heads = a.latent_attention ? 1 : pick({1, 2});
   h.heads = h.kv_heads * pick({1, 2, 3});
   h.hidden = h.heads * h.head_dim_k;
+  if (a.latent_attention) {
+    h.kv_rank = h.head_dim_v = pick({16, 40});
+    h.head_dim_k = h.kv_rank + h.rope_dims;
+    h.q_rank = pick({0, 32, 44});
+    h.mla_value = pick({8, 32});
+  }
   h.vocab = pick({17, 32, 70});
   if (h.experts > 0) {
     h.experts = pick({3, 5, 16});
     h.experts_used = pick({1, 2, 3});
     h.expert_ffn = pick({16, 40});
+    if (h.shared_ffn > 0) h.shared_ffn = h.expert_ffn;
   }
   if (h.window > 0) h.window = pick({1, 3, 16});
   return h;

@@ -217,6 +217,17 @@ inline Hyper tiny_hyper(const Architecture& a) {
   if (a.window_period > 0) h.window = 32;
   h.attention_gate = a.attention_gate;
   add_tiny_recurrence(a, h);
+  if (a.latent_attention) {
+    h.kv_heads = 1;
+    h.kv_rank = h.head_dim_v = 32;
+    h.rope_dims = 8;
+    h.head_dim_k = 40;
+    h.q_rank = 24;
+    h.mla_key = 24;
+    h.mla_value = 16;
+    h.shared_ffn = 32;
+    h.router = RouterKind::SigmoidBias;
+  }
   return h;
 }
 
@@ -251,6 +262,16 @@ inline GgufWriter tiny_model(const std::string& architecture, const Hyper& h) {
   }
   if (h.window > 0) number("attention.sliding_window", h.window);
   set_recurrence(w, architecture, h);
+  if (h.kv_rank > 0) {
+    number("attention.key_length", h.head_dim_k);
+    number("attention.value_length", h.head_dim_v);
+    number("rope.dimension_count", h.rope_dims);
+    number("attention.kv_lora_rank", h.kv_rank);
+    number("attention.q_lora_rank", h.q_rank);
+    number("attention.key_length_mla", h.mla_key);
+    number("attention.value_length_mla", h.mla_value);
+    number("expert_gating_func", 2);
+  }
   for (const ExpectedTensor& t : expected_tensors(architecture_row(architecture), h)) {
     if (!t.required) continue;
     w.add(t.spec.name, {t.spec.dims, t.spec.dims + t.spec.n_dims});

@@ -317,6 +317,20 @@ TEST(Router, BiasChoosesButDoesNotWeigh) {
   EXPECT_NEAR(c.weights[1], 2.5 * b / (a + b), 1e-6);
 }
 
+// Groups {0 1 2}, {3 4 5}, {6 7 8}: the sums of the two best are 3, 4 and 3.5 (with the bias).
+TEST(Router, GroupsAreChosenByTheirTwoBestBiasedScores) {
+  Hyper h{.experts_used = 3, .router = RouterKind::SoftmaxAll, .router_norm = false};
+  h.expert_groups = 3;
+  h.expert_groups_used = 2;
+  const std::vector<float> bias = {3, 0, 0, 2, 2, 0, 3.4f, 0.1f, 0};
+  const Chosen c = choose(h, std::vector<float>(9, 0.0f), bias.data());
+  EXPECT_EQ(c.ids, (std::vector<std::int32_t>{6, 3, 4}));
+  for (const float w : c.weights) EXPECT_NEAR(w, 1.0f / 9, 1e-6);
+  h.expert_groups_used = 3;
+  EXPECT_EQ(choose(h, std::vector<float>(9, 0.0f), bias.data()).ids,
+            (std::vector<std::int32_t>{6, 0, 3}));
+}
+
 TEST(Router, SoftmaxOverAllOrOverTheSelected) {
   Hyper h{.experts_used = 2, .router = RouterKind::SoftmaxAll, .router_norm = false};
   const std::vector<float> logits = {0, 1, 2};

@@ -37,17 +37,19 @@ TEST(ModelSpec, ReadsEveryArchitecture) {
     EXPECT_EQ(m.architecture, name);
     EXPECT_EQ(m.name, "tiny");
     EXPECT_EQ(m.hyper.vocab, 32);
-    EXPECT_EQ(m.hyper.head_dim_k, 16);
-    EXPECT_EQ(m.hyper.rope_dims, name == "nemotron_h_moe" ? 0 : 16);
+    const Hyper made = testing::tiny_hyper(testing::architecture_row(name));
+    EXPECT_EQ(m.hyper.head_dim_k, made.head_dim_k);
+    EXPECT_EQ(m.hyper.rope_dims, name == "nemotron_h_moe" ? 0 : made.rope_dims);
     EXPECT_EQ(m.hyper.rope_base, 10000.0);
-    EXPECT_EQ(m.hyper.rope, name == "llama"            ? RopeKind::Neighbours
+    const bool neighbours = name == "llama" || name == "deepseek2";
+    EXPECT_EQ(m.hyper.rope, neighbours                 ? RopeKind::Neighbours
                             : name == "nemotron_h_moe" ? RopeKind::None
                                                        : RopeKind::Halves);
     EXPECT_EQ(m.weight_bytes(), 4 * m.parameters());
     EXPECT_GE(m.file_bytes, m.weight_bytes());
     for (const TensorSpec& t : m.tensors) EXPECT_NE(t.role, Role::Other) << t.name;
   }
-  EXPECT_EQ(known_architectures().size(), 11u);
+  EXPECT_EQ(known_architectures().size(), 12u);
 }
 
 TEST(ModelSpec, NamesAndShapesOfOneMiniMaxLayer) {

@@ -90,6 +90,13 @@ TEST(SyntheticModel, KeysAreTheInverseOfReading) {
     back.tied_head = spec.hyper.tied_head;
     back.qk_norm = spec.hyper.qk_norm;  // by the tensors, where a model may do without
     back.rms_eps = spec.hyper.rms_eps;  // float32 in files
+    // Derived from float32 keys.
+    EXPECT_NEAR(back.attention_scale, spec.hyper.attention_scale, 1e-6) << name;
+    EXPECT_NEAR(back.yarn_attn_factor, spec.hyper.yarn_attn_factor, 1e-6) << name;
+    EXPECT_NEAR(back.router_scale, spec.hyper.router_scale, 1e-6) << name;
+    back.attention_scale = spec.hyper.attention_scale;
+    back.yarn_attn_factor = spec.hyper.yarn_attn_factor;
+    back.router_scale = spec.hyper.router_scale;
     EXPECT_EQ(back, spec.hyper) << name;
   }
 }
