@@ -27,6 +27,8 @@ Hyper random_hyper(const Architecture& a, std::mt19937& random) {
   h.layers = pick({1, 2, 3});
   h.kv_heads = pick({1, 2});
   h.heads = h.kv_heads * pick({1, 2, 3});
+  h.head_dim_k = h.head_dim_v = pick({16, 16, 16, 16, 32, 64, 128});
+  h.rope_dims = 16;
   h.hidden = h.heads * h.head_dim_k;
   h.vocab = pick({17, 32, 70});
   if (h.experts > 0) {
@@ -36,6 +38,14 @@ Hyper random_hyper(const Architecture& a, std::mt19937& random) {
   }
   if (h.window > 0) h.window = pick({1, 3, 16});
   return h;
+}
+
+const KvFormat* random_kv_format(std::int64_t head_dim, std::mt19937& random) {
+  std::vector<const KvFormat*> possible;
+  for (const KvFormat& f : all_kv_formats()) {
+    if (head_dim % f.values_per_block == 0) possible.push_back(&f);
+  }
+  return possible[random() % possible.size()];
 }
 
 Case random_case(const std::string& architecture, unsigned seed) {
@@ -59,8 +69,8 @@ Case random_case(const std::string& architecture, unsigned seed) {
   c.options.n_ubatch = 1 + static_cast<std::int64_t>(random() % 20);
   c.options.threads = 1 + static_cast<int>(random() % 3);
   c.options.pin_threads = false;
-  c.options.k = kv_format_from_name(random() % 2 == 0 ? "f16" : "f32");
-  c.options.v = kv_format_from_name(random() % 2 == 0 ? "f16" : "f32");
+  c.options.k = random_kv_format(h.head_dim_k, random);
+  c.options.v = random_kv_format(h.head_dim_v, random);
   return c;
 }
 
