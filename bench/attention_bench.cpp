@@ -20,7 +20,7 @@ struct Head {
     out.resize(values);
     first.assign(static_cast<std::size_t>(n), 0);
     for (std::int64_t i = 0; i < n; ++i) last.push_back(cells - n + 1 + i);
-    args.k_type = args.v_type = format.name;
+    args.k_type = args.v_type = &format;
     args.k_stride = args.v_stride = cell_bytes(type);
     args.head_dim_k = args.head_dim_v = kHead;
     args.group = kGroup;

@@ -47,17 +47,9 @@ void norm_heads(Pass& p, float* row, std::int64_t width, std::int64_t dim, const
   }
 }
 
-}  // namespace
-
-void store_cell(const Pass& p, const float* values, std::int64_t dim, std::string_view type,
-                std::byte* cell) {
-  if (type == "f16")
-    p.kernels.f32_to_f16(values, dim, reinterpret_cast<std::uint16_t*>(cell));
-  else
-    std::memcpy(cell, values, static_cast<std::size_t>(dim) * sizeof(float));
+void turn(const Pass& p, const KvRotation& rotation, float* x, std::int64_t n) {
+  if (rotation.size > 0) p.kernels.rotate(rotation, x, n);
 }
-
-namespace {
 
 // Rotations of this layer, one row of rope.dims() floats per position.
 const float* angles_of(const Pass& p, std::int64_t layer) {
@@ -74,7 +66,7 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
       if (h.attention_gate) split_gates(p, i);
       float* q = s.q.get() + i * h.q_width();
       float* k = s.k.get() + i * h.k_width();
-      const float* v = s.v.get() + i * h.v_width();
+      float* v = s.v.get() + i * h.v_width();
       const float* angles = all_angles + i * p.rope.dims();
       norm_heads(p, q, h.q_width(), h.head_dim_k, w.q_norm);
       norm_heads(p, k, h.k_width(), h.head_dim_k, w.k_norm);
@@ -83,10 +75,15 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
       const std::int64_t cell = p.cache.place(layer, s.positions[static_cast<std::size_t>(i)]);
       for (std::int64_t j = 0; j < h.kv_heads; ++j) {
         p.rope.rotate(angles, k + j * h.head_dim_k);
-        store_cell(p, k + j * h.head_dim_k, h.head_dim_k, p.cache.k_type(),
-                   p.cache.k(layer, j, sequence) + cell * p.cache.k_stride());
-        store_cell(p, v + j * h.head_dim_v, h.head_dim_v, p.cache.v_type(),
-                   p.cache.v(layer, j, sequence) + cell * p.cache.v_stride());
+      }
+      turn(p, p.cache.k_rotation(), q, h.q_width());
+      turn(p, p.cache.k_rotation(), k, h.k_width());
+      turn(p, p.cache.v_rotation(), v, h.v_width());
+      for (std::int64_t j = 0; j < h.kv_heads; ++j) {
+        p.kernels.pack_cell(p.cache.k_type(), k + j * h.head_dim_k, h.head_dim_k,
+                            p.cache.k(layer, j, sequence) + cell * p.cache.k_stride());
+        p.kernels.pack_cell(p.cache.v_type(), v + j * h.head_dim_v, h.head_dim_v,
+                            p.cache.v(layer, j, sequence) + cell * p.cache.v_stride());
       }
     }
   });
@@ -104,8 +101,8 @@ AttentionArgs attention_args(const Pass& p, std::int64_t layer, std::int64_t hea
   const Hyper& h = p.hyper;
   const std::int64_t group = h.heads / h.kv_heads;
   AttentionArgs a;
-  a.k_type = p.cache.k_type();
-  a.v_type = p.cache.v_type();
+  a.k_type = &p.cache.k_type();
+  a.v_type = &p.cache.v_type();
   const std::int64_t sequence = p.scratch.sequences[static_cast<std::size_t>(from)];
   a.k = p.cache.k(layer, head, sequence);
   a.v = p.cache.v(layer, head, sequence);
@@ -237,6 +234,16 @@ void gate_heads(Pass& p) {
   p.meter.floats(p.n * width);
 }
 
+// What was attended is a sum of rotated values.
+void turn_back(Pass& p) {
+  KvRotation back = p.cache.v_rotation();
+  back.back = true;
+  const std::int64_t width = p.hyper.heads * p.hyper.head_dim_v;
+  for_range(p, p.n, 4, [&](std::int64_t from, std::int64_t to) {
+    turn(p, back, p.scratch.attended.f32.get() + from * width, (to - from) * width);
+  });
+}
+
 }  // namespace
 
 void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
@@ -256,6 +263,7 @@ void attention(Pass& p, std::int64_t layer, const LayerWeights& w) {
       }
     });
   }
+  if (p.cache.v_rotation().size > 0) turn_back(p);
   if (h.attention_gate) gate_heads(p);
   const std::int64_t out = h.heads * h.head_dim_v;
   p.meter.kv_read(seen.distinct * h.kv_heads * (p.cache.k_stride() + p.cache.v_stride()));
@@ -325,16 +333,15 @@ void feed_forward_rows(Pass& p, const FfnWeights& w) {
   const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
   const Product up{&w.up, 0, x, nullptr, p.n, above, f};
   const std::int64_t piece = piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n);
-  for_pieces(p, {f}, piece,
-             [&](std::int64_t, std::int64_t b, std::int64_t e) {
-               if (gated) multiply(p, gate, b, e);
-               multiply(p, up, b, e);
-               for (std::int64_t i = 0; i < p.n; ++i) {
-                 float* inner = w.inner.f32.get() + i * f + b;
-                 activate(p, inner, above + i * f + b, e - b);
-                 if (inner_q8) quantize_piece(p, w.inner, i, b, e);
-               }
-             });
+  for_pieces(p, {f}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) {
+    if (gated) multiply(p, gate, b, e);
+    multiply(p, up, b, e);
+    for (std::int64_t i = 0; i < p.n; ++i) {
+      float* inner = w.inner.f32.get() + i * f + b;
+      activate(p, inner, above + i * f + b, e - b);
+      if (inner_q8) quantize_piece(p, w.inner, i, b, e);
+    }
+  });
   if (gated) meter_product(p, gate);
   meter_product(p, up);
   if (w.post_norm.data != nullptr) {

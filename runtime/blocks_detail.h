@@ -5,10 +5,6 @@
 
 namespace bandwall {
 
-// One row of keys or values of a head in the type of the cache.
-void store_cell(const Pass& p, const float* values, std::int64_t dim, std::string_view type,
-                std::byte* cell);
-
 // Scratch::attended = attention of the rotated queries Scratch::q over the cache; metered.
 void attention(Pass& p, std::int64_t layer, const LayerWeights& w);
 

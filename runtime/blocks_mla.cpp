@@ -93,8 +93,8 @@ void norm_rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
       p.rope.rotate(angles, row + h.kv_rank);
       const auto at_row = static_cast<std::size_t>(i);
       const std::int64_t cell = p.cache.place(layer, s.positions[at_row]);
-      store_cell(p, row, h.head_dim_k, p.cache.k_type(),
-                 p.cache.k(layer, 0, s.sequences[at_row]) + cell * p.cache.k_stride());
+      p.kernels.pack_cell(p.cache.k_type(), row, h.head_dim_k,
+                          p.cache.k(layer, 0, s.sequences[at_row]) + cell * p.cache.k_stride());
       for (std::int64_t head = 0; head < h.heads; ++head) {
         const std::int64_t at = i * h.heads + head;
         float* q = s.q.get() + at * h.head_dim_k + h.kv_rank;

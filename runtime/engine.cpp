@@ -30,6 +30,7 @@ EngineOptions resolve(const LoadedModel& model, EngineOptions o) {
   o.n_ubatch = std::min(o.n_ubatch, o.context);
   if (o.k == nullptr) o.k = kv_format_from_name("f16");
   if (o.v == nullptr) o.v = kv_format_from_name("f16");
+  require_kv_formats(model.spec().hyper, *o.k, *o.v);
   if (o.table == nullptr) {
     o.table = o.kernels == KernelMode::Reference ? &reference_kernels() : &best_kernels();
   }
@@ -45,8 +46,8 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
     return kv_cache_size(h, *o.k, *o.v, {context, std::min(o.n_ubatch, context), o.sequences});
   };
   const double cache = size_at(o.context);
-  const double buffers = Scratch::size(h, most_rows(o)) +
-                         4.0 * static_cast<double>(h.state_values() * o.sequences);
+  const double buffers =
+      Scratch::size(h, most_rows(o)) + 4.0 * static_cast<double>(h.state_values() * o.sequences);
   const std::optional<Bytes> available = host_info().memory_available;
   const double limit = available ? available->value() : 1e15;
   if (cache + buffers <= limit) return o;
@@ -69,7 +70,7 @@ struct Engine::Impl {
         options(require_memory(m.spec().hyper, o)),
         weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
-        cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch, o.sequences}),
+        cache(m.spec().hyper, *o.k, *o.v, {o.context, o.n_ubatch, o.sequences, o.rotate_kv}),
         states(m.spec().hyper, o.sequences),
         rope(m.spec().hyper, weights.rope_factors.data),
         sliding(sliding_rope(m.spec().hyper), weights.rope_factors.data),
@@ -202,7 +203,7 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
   const Hyper& h = spec.hyper;
   const auto n = static_cast<std::int64_t>(tokens.size());
   cut_short = true;
-  Pass p{h,    weights, *options.table, pool,  queue, cache,
+  Pass p{h,      weights, *options.table, pool,  queue, cache,
          states, rope,    scratch,        meter, n,     shape.tokens_per_sequence};
   Routing routing;
   routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);

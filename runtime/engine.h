@@ -63,6 +63,7 @@ struct EngineOptions {
   int threads = 0;              // 0: physical cores
   const KvFormat* k = nullptr;  // nullptr: f16
   const KvFormat* v = nullptr;
+  bool rotate_kv = true;  // quantized K and V are rotated, which makes them more exact
   KernelMode kernels = KernelMode::Fast;
   const KernelTable* table = nullptr;  // force an instruction set (tests); nullptr: best
   bool pin_threads = true;

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <string>
+#include <string_view>
+#include <vector>
 
 #include <sys/mman.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "hwmodel/error.h"
 #include "workload/plan.h"
@@ -15,17 +17,48 @@
 namespace bandwall {
 namespace {
 
-void require_support(const KvFormat& format) {
-  if (format.name == "f32" || format.name == "f16") return;
-  throw Error::input("KV cache type",
-                     fmt::format("'{}' can be counted but not yet run by the engine; supported are "
-                                 "f32 and f16",
-                                 format.name));
+bool can_hold(const KvFormat& format, std::int64_t dim, std::int64_t most) {
+  const bool plain =
+      format.index_bits == 0 && (format.storage == Format::F32 || format.storage == Format::F16);
+  return dim % format.values_per_block == 0 && (plain || dim <= most);
+}
+
+void require_head(const char* which, const KvFormat& format, std::int64_t dim, std::int64_t most) {
+  if (can_hold(format, dim, most)) return;
+  std::vector<std::string_view> names;
+  for (const KvFormat& f : all_kv_formats()) {
+    if (can_hold(f, dim, most)) names.push_back(f.name);
+  }
+  throw Error::input(
+      "KV cache type",
+      fmt::format("{} cannot hold {} of this model: a head has {} values, {} packs blocks of {}{}; "
+                  "possible are {}",
+                  format.name, which, dim, format.name, format.values_per_block,
+                  dim > most ? fmt::format(" in heads of up to {}", most) : "",
+                  fmt::join(names, ", ")));
 }
 
 std::int64_t padded(std::int64_t n) { return (n + 63) / 64 * 64; }
 
 }  // namespace
+
+void require_kv_formats(const Hyper& h, const KvFormat& k, const KvFormat& v) {
+  require_head("the keys", k, h.head_dim_k, kMostKeyDims);
+  // Latent attention: the first part of a key is the value, in the same blocks.
+  require_head("the values", h.kv_rank > 0 ? k : v, h.head_dim_v, kMostValueDims);
+  if (h.kv_rank > 0 && k.index_bits > 0) {
+    throw Error::input("KV cache type", fmt::format("{} rotates keys as a whole, but latent "
+                                                    "attention takes its values out of them; take "
+                                                    "f16 or q8_0",
+                                                    k.name));
+  }
+}
+
+KvRotation kv_rotation(const KvFormat& type, std::int64_t head_dim, bool rotate) {
+  if (type.index_bits > 0) return {type.values_per_block, true};
+  if (!type.quantized || !rotate || head_dim % 64 != 0) return {};
+  return {head_dim % 256 == 0 ? 256 : head_dim % 128 == 0 ? 128 : 64, false};
+}
 
 double kv_cache_size(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvSize& size) {
   const double per_cell = k.bytes_for(static_cast<double>(h.k_width())).value() +
@@ -38,13 +71,18 @@ double kv_cache_size(const Hyper& h, const KvFormat& k, const KvFormat& v, const
 }
 
 KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvSize& size)
-    : size_(size), kv_heads_(h.kv_heads), k_type_(k.name), v_type_(v.name) {
-  require_support(k);
-  require_support(v);
+    : size_(size),
+      kv_heads_(h.kv_heads),
+      k_type_(&k),
+      v_type_(&v),
+      k_rotation_(kv_rotation(k, h.head_dim_k, size.rotate && h.kv_rank == 0)),
+      v_rotation_(h.kv_rank > 0 ? KvRotation{} : kv_rotation(v, h.head_dim_v, size.rotate)) {
+  require_kv_formats(h, k, v);
   BANDWALL_CHECK(size.context > 0 && size.n_ubatch > 0 && size.sequences > 0);
   BANDWALL_CHECK(kv_cache_size(h, k, v, size) < 1e18);
-  k_stride_ = h.head_dim_k * k.bytes_per_block;
-  v_stride_ = h.v_width() / h.kv_heads * v.bytes_per_block;
+  k_stride_ = h.head_dim_k / k.values_per_block * k.bytes_per_block;
+  // Latent attention: the values lie in the rows of the keys.
+  if (h.kv_rank == 0) v_stride_ = h.head_dim_v / v.values_per_block * v.bytes_per_block;
   for (std::int64_t l = 0; l < h.layers; ++l) {
     Layer layer;
     layer.cells = kv_cells(h, l, size.context, size.n_ubatch);

@@ -8,9 +8,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
+#include "runtime/kernels/kernels.h"
 #include "workload/model_spec.h"
 
 namespace bandwall {
@@ -19,11 +19,12 @@ struct KvSize {
   std::int64_t context = 0;   // positions of each sequence
   std::int64_t n_ubatch = 0;  // positions of a sequence that one step writes, at most
   std::int64_t sequences = 1;
+  bool rotate = true;  // quantized types: see kv_rotation
 };
 
 class KvCache {
  public:
-  // Throws Error (Input) for a format without engine support, or when memory cannot be reserved.
+  // Throws Error (Input) as require_kv_formats does, or when memory cannot be reserved.
   KvCache(const Hyper& hyper, const KvFormat& k, const KvFormat& v, const KvSize& size);
   ~KvCache();
   KvCache(const KvCache&) = delete;
@@ -47,8 +48,12 @@ class KvCache {
   }
   std::int64_t k_stride() const { return k_stride_; }  // bytes from one cell of a head to the next
   std::int64_t v_stride() const { return v_stride_; }
-  std::string_view k_type() const { return k_type_; }
-  std::string_view v_type() const { return v_type_; }
+  const KvFormat& k_type() const { return *k_type_; }
+  const KvFormat& v_type() const { return *v_type_; }
+  // What is done to queries and keys, and to values before they are packed; the attention's output
+  // needs the way back of v_rotation.
+  const KvRotation& k_rotation() const { return k_rotation_; }
+  const KvRotation& v_rotation() const { return v_rotation_; }
   const KvSize& size() const { return size_; }
   std::int64_t bytes() const { return bytes_; }  // of all cells
 
@@ -65,8 +70,19 @@ class KvCache {
   KvSize size_;
   std::int64_t kv_heads_ = 0, k_stride_ = 0, v_stride_ = 0, bytes_ = 0, mapped_ = 0;
   std::int64_t window_ = 0, least_ring_ = 0;  // of the layers with a window
-  std::string_view k_type_, v_type_;
+  const KvFormat* k_type_ = nullptr;
+  const KvFormat* v_type_ = nullptr;
+  KvRotation k_rotation_, v_rotation_;
 };
+
+// Throws Error (Input) when the heads of the model cannot be kept in these formats: a head must be
+// whole blocks, and of other types than f32 and f16 not too wide (kMostKeyDims).
+void require_kv_formats(const Hyper& hyper, const KvFormat& k, const KvFormat& v);
+
+// The rotation that goes with a format: a codebook type turns each block, signs first; other
+// quantized types turn heads of a multiple of 64 values, when `rotate`, by the largest of 256, 128
+// and 64 that divides them, which spreads outliers over the head (what llama.cpp does too).
+KvRotation kv_rotation(const KvFormat& type, std::int64_t head_dim, bool rotate);
 
 // Bytes that a cache of this shape takes; a double, because untrusted counts may pass 2^63.
 double kv_cache_size(const Hyper& hyper, const KvFormat& k, const KvFormat& v, const KvSize& size);

@@ -380,7 +380,7 @@ double attention_seconds(const KernelTable& table, ThreadPool& pool, const Atten
       queue.reset(probe.kv_heads * parts, 1);
       pool.run([&](int, int) {
         AttentionArgs a;
-        a.k_type = a.v_type = probe.type;
+        a.k_type = a.v_type = kv_format_from_name(probe.type);
         a.k_stride = a.v_stride = probe.head_dim * value;
         a.head_dim_k = a.head_dim_v = probe.head_dim;
         a.group = probe.group;

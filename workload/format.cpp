@@ -73,11 +73,16 @@ std::int64_t row_bytes(Format format, std::int64_t values) {
 }
 
 const std::vector<KvFormat>& all_kv_formats() {
+  using enum Format;
   static const std::vector<KvFormat> table = {
-      {"f32", 1, 4, false},      {"f16", 1, 2, false},      {"bf16", 1, 2, false},
-      {"q8_0", 32, 34, true},    {"q5_1", 32, 24, true},    {"q5_0", 32, 22, true},
-      {"q4_1", 32, 20, true},    {"q4_0", 32, 18, true},    {"iq4_nl", 32, 18, true},
-      {"tbq4_0", 256, 130, true}, {"tbq3_0", 256, 98, true},
+      {"f32", 1, 4, false, F32},           {"f16", 1, 2, false, F16},
+      {"bf16", 1, 2, false, BF16},         {"q8_0", 32, 34, true, Q8_0},
+      {"q5_1", 32, 24, true, Q5_1},        {"q5_0", 32, 22, true, Q5_0},
+      {"q4_1", 32, 20, true, Q4_1},        {"q4_0", 32, 18, true, Q4_0},
+      {"iq4_nl", 32, 18, true, IQ4_NL},    {"tbq4_0", 256, 130, true, F32, 4},
+      {"tbq3_0", 256, 98, true, F32, 3},   {"tbq4_1", 128, 66, true, F32, 4},
+      {"tbq3_1", 128, 50, true, F32, 3},   {"tbq4_2", 64, 34, true, F32, 4},
+      {"tbq3_2", 64, 26, true, F32, 3},
   };
   return table;
 }

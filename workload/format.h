@@ -74,12 +74,19 @@ std::optional<Format> format_from_name(std::string_view name);  // case-insensit
 std::int64_t row_bytes(Format format, std::int64_t values);
 
 // Formats of the KV cache; a record, because names such as tbq3_0 mean different layouts in
-// different programs (here the 256-value layout, 3.0625 bits per value).
+// different programs. Cells hold one key or value vector of one head in whole blocks.
+//   f32 .. iq4_nl: blocks of `storage`, as weights have them.
+//   tbq*: TurboQuant (arXiv 2504.19874) without its residual bits. A block is turned by random
+//     signs and a Walsh-Hadamard matrix; then an FP16 scale and codebook indices of `index_bits`
+//     bits, value i at bit i * index_bits. _0 has blocks of 256 values (4.0625 and 3.0625 bits per
+//     value), _1 of 128, _2 of 64.
 struct KvFormat {
   std::string_view name;  // "f16", "q8_0", "tbq4_0"
   std::int64_t values_per_block;
   std::int64_t bytes_per_block;
   bool quantized;
+  Format storage = Format::F32;  // without a codebook
+  int index_bits = 0;            // of a codebook; 0: none
   double bits_per_value() const { return 8.0 * bytes_per_block / values_per_block; }
   // Bytes of n values; a partial block counts in proportion (a head of 128 in a 256-value layout).
   Bytes bytes_for(double n) const { return Bytes(n * bytes_per_block / values_per_block); }

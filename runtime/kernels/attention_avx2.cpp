@@ -5,7 +5,7 @@
 
 namespace bandwall::avx2 {
 
-void attention(const AttentionArgs& a) { attention_lanes<Lanes>(a); }
+void attention(const AttentionArgs& a) { attention_lanes<Lanes>(a, expand_cells); }
 
 }  // namespace bandwall::avx2
 #endif  // x86-64

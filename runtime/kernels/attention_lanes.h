@@ -1,6 +1,6 @@
 // Attention as a template over Lanes (lanes_*.h): walks the tiles of cells that a slice of queries
 // sees; what happens inside a tile is in attention_tile_lanes.h.
-//   attention_lanes<avx512::Lanes>(args);
+//   attention_lanes<avx512::Lanes>(args, expand_cells);
 // A unit is up to kMaxRows query heads of one position. All units of a slice share each pass over
 // keys and values: keys are expanded to float32 a few cells at a time, values too when there are
 // several units. The arithmetic of one query depends on its own cells only: neither on n nor on how
@@ -9,31 +9,36 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "runtime/kernels/attention_tile_lanes.h"
 #include "runtime/kernels/kernels.h"
 
 namespace bandwall {
 
-// True for "f16", false for "f32"; anything else is a bug. In attention_reference.cpp.
-bool kv_type_is_half(std::string_view type);
-
-inline constexpr int kAttentionRows = 128;     // query heads x positions that share a tile
-inline constexpr int kAttentionHeads = 32;     // query heads that share a tile
-inline constexpr int kAttentionKeyDims = 576;  // dimensions of keys that are multiplied at once
-inline constexpr int kAttentionQueryFloats = 32768;  // of a slice: 128 KiB
-inline constexpr int kAttentionBlock = 16;           // cells whose keys are expanded at once
+inline constexpr int kAttentionRows = 128;              // query heads x positions that share a tile
+inline constexpr int kAttentionHeads = 32;              // query heads that share a tile
+inline constexpr int kAttentionKeyDims = kMostKeyDims;  // of keys that are multiplied at once
+inline constexpr int kAttentionQueryFloats = 32768;     // of a slice: 128 KiB
+inline constexpr int kAttentionBlock = 16;              // cells whose keys are expanded at once
 inline constexpr int kAttentionKeyFloats = kAttentionBlock * 592;
-inline constexpr int kAttentionValueDims = 512;  // widest values that are expanded
+inline constexpr int kAttentionValueDims = kMostValueDims;  // widest values that are expanded
 
 // Cells [from, to) of `cells`, dimensions [first, first + dims), as rows of `padded` floats that
-// start `stride` floats apart at row `from`; beyond `dims` they are 0. A line per cell is asked for
-// from `ahead` on. The one place that knows how
-// keys and values are stored, besides the direct loads of values.
+// start `stride` floats apart at row `from`; beyond `dims` they are 0. Of plain types a line per
+// cell is asked for from `ahead` on. The one place that knows how keys and values are stored,
+// besides the direct loads of values.
 template <class L>
-void expand_cells(const Cells& cells, int from, int to, std::int64_t first, std::int64_t dims,
-                  std::int64_t padded, float* rows, std::int64_t stride, const std::byte* ahead) {
+void expand_rows(ExpandCells expand, const Cells& cells, int from, int to, std::int64_t first,
+                 std::int64_t dims, std::int64_t padded, float* rows, std::int64_t stride,
+                 const std::byte* ahead) {
+  if (cells.packed != nullptr) {
+    const std::byte* at = cells.at + from * cells.stride;
+    expand({cells.packed, at, cells.stride, to - from, first, dims}, rows + from * stride, stride);
+    for (int c = from; c < to && dims < padded; ++c) {
+      for (std::int64_t i = dims; i < padded; ++i) rows[c * stride + i] = 0.0f;
+    }
+    return;
+  }
   for (int c = from; c < to; ++c) {
     const std::byte* cell = cells.at + c * cells.stride + first * (cells.half ? 2 : 4);
     float* row = rows + c * stride;
@@ -62,6 +67,13 @@ static std::int64_t visible_begin(const AttentionArgs& a, std::int64_t query) {
 static std::int64_t visible_end(const AttentionArgs& a, std::int64_t query) {
   const std::int64_t last = a.last[query];
   return a.part_end >= 0 && a.part_end < last ? a.part_end : last;
+}
+
+static Cells cells_of(const std::byte* at, const KvFormat& type, std::int64_t stride,
+                      std::int64_t dim) {
+  const bool plain = type.storage == Format::F16 || type.storage == Format::F32;
+  const bool packed = type.index_bits > 0 || !plain;
+  return {at, stride, dim, type.storage == Format::F16, packed ? &type : nullptr};
 }
 
 // Positions from `query` and heads from `head` of the group.
@@ -97,24 +109,26 @@ std::int64_t query_dims(const AttentionArgs& a) {
 // All state of one slice while its cells go by, tile after tile.
 template <class L>
 struct AttentionWork {
-  AttentionWork(const AttentionArgs& args, const AttentionSlice& part)
+  AttentionWork(const AttentionArgs& args, const AttentionSlice& part, ExpandCells expand_packed)
       : a(args),
+        expand(expand_packed),
         slice(part),
-        k{args.k, args.k_stride, args.head_dim_k, kv_type_is_half(args.k_type)},
-        v{args.v, args.v_stride, args.head_dim_v, kv_type_is_half(args.v_type)},
+        k(cells_of(args.k, *args.k_type, args.k_stride, args.head_dim_k)),
+        v(cells_of(args.v, *args.v_type, args.v_stride, args.head_dim_v)),
         unit_rows(rows_of_unit<L>(part.heads)),
         blocks(units_of_heads<L>(part.heads)),
         units(static_cast<int>(part.queries) * blocks),
         q_dims(query_dims<L>(args)) {}
 
   const AttentionArgs& a;
+  ExpandCells expand;
   AttentionSlice slice;
   Cells k, v;             // of the tile; cell c of the tile at index c
   int unit_rows, blocks;  // rows per unit at most, units per position
   int units;
   std::int64_t q_dims;      // padded dimensions of q_space
   std::int64_t begin, end;  // cells that some query of the slice sees
-  const std::byte *ahead_k, *ahead_v;
+  const std::byte *next_k, *ahead_k, *ahead_v;
   int lo, hi;                                    // the same within the tile
   int from[kAttentionRows], to[kAttentionRows];  // cells of the tile that a position sees
   AttentionState<L> states[kAttentionRows];      // of the chunk that starts at a row
@@ -260,8 +274,11 @@ void score_tile(AttentionWork<L>& w, std::int64_t first, std::int64_t dims, std:
     const int end = begin + kAttentionBlock;
     const int lo = w.lo > begin ? w.lo : begin, hi = w.hi < end ? w.hi : end;
     float* rows = w.k_space - begin * kStride;
-    expand_cells<L>(w.k, lo, hi, first, dims, padded, rows, kStride,
-                    w.ahead_k != nullptr ? w.ahead_k : w.k.at);
+    if (w.k.packed != nullptr && w.next_k != nullptr) {
+      ask<L>(w.next_k + lo * w.k.stride, (hi - lo) * w.k.stride);
+    }
+    expand_rows<L>(w.expand, w.k, lo, hi, first, dims, padded, rows, kStride,
+                   w.ahead_k != nullptr ? w.ahead_k : w.k.at);
     for (int c = begin; c < end; ++c) {  // cells that nobody sees may hold anything
       if (c >= lo && c < hi) continue;
       for (std::int64_t d = 0; d < padded; ++d) rows[c * kStride + d] = 0.0f;
@@ -340,11 +357,12 @@ template <class L>
 void value_tile(AttentionWork<L>& w) {
   const std::byte* ahead = w.ahead_v;
   Cells v = w.v;
-  if (w.units > 1 && v.half && v.dim <= kAttentionValueDims) {
-    expand_cells<L>(v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim, ahead);
+  const bool shared = w.units > 1 && v.half && v.dim <= kAttentionValueDims;
+  if (shared || v.packed != nullptr) {
     ask<L>(ahead, (w.hi - w.lo) * w.v.stride);
-    ahead = w.v.at;
-    v = Cells{reinterpret_cast<const std::byte*>(w.v_space), v.dim * 4, v.dim, false};
+    expand_rows<L>(w.expand, v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim, ahead);
+    ahead = reinterpret_cast<const std::byte*>(w.v_space);
+    v = Cells{ahead, v.dim * 4, v.dim, false, nullptr};
   }
   for_classes<L>(w, [&](const UnitClass& c) {
     if (v.half) {
@@ -417,7 +435,8 @@ void attend_tile(AttentionWork<L>& w, std::int64_t base) {
   w.v.at = a.v + place * a.v_stride;
   // The next tile is asked for while this one is worked on.
   const bool more = base + kAttentionTile < w.end;
-  w.ahead_k = more ? a.k + ahead * a.k_stride : nullptr;
+  w.next_k = more ? a.k + ahead * a.k_stride : nullptr;
+  w.ahead_k = w.k.packed == nullptr ? w.next_k : nullptr;
   w.ahead_v = more ? a.v + ahead * a.v_stride : w.v.at;
   score_all<L>(w);
   soften_tile<L>(w);
@@ -425,8 +444,8 @@ void attend_tile(AttentionWork<L>& w, std::int64_t base) {
 }
 
 template <class L>
-void attend_slice(const AttentionArgs& a, const AttentionSlice& slice) {
-  AttentionWork<L> w(a, slice);
+void attend_slice(const AttentionArgs& a, const AttentionSlice& slice, ExpandCells expand) {
+  AttentionWork<L> w(a, slice, expand);
   start_slice<L>(w);
   if (w.begin < w.end) ask<L>(a.k + w.begin % a.ring * a.k_stride, kAttentionTile * a.k_stride);
   if (a.head_dim_k <= kAttentionKeyDims) pack_slice<L>(w, 0, a.head_dim_k, w.q_dims);
@@ -439,7 +458,7 @@ void attend_slice(const AttentionArgs& a, const AttentionSlice& slice) {
 }
 
 template <class L>
-void attention_lanes(const AttentionArgs& a) {
+void attention_lanes(const AttentionArgs& a, ExpandCells expand) {
   for (std::int64_t head = 0; head < a.group; head += kAttentionHeads) {
     const std::int64_t heads = a.group - head < kAttentionHeads ? a.group - head : kAttentionHeads;
     const std::int64_t rows = rows_of_unit<L>(heads) * units_of_heads<L>(heads);
@@ -448,7 +467,7 @@ void attention_lanes(const AttentionArgs& a) {
     if (fit < most) most = fit;
     for (std::int64_t query = 0; query < a.n; query += most) {
       const std::int64_t left = a.n - query;
-      attend_slice<L>(a, {query, left < most ? left : most, head, heads});
+      attend_slice<L>(a, {query, left < most ? left : most, head, heads}, expand);
     }
   }
 }

@@ -4,6 +4,6 @@
 
 namespace bandwall::portable {
 
-void attention(const AttentionArgs& a) { attention_lanes<Lanes>(a); }
+void attention(const AttentionArgs& a) { attention_lanes<Lanes>(a, expand_cells); }
 
 }  // namespace bandwall::portable

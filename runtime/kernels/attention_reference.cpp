@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "hwmodel/error.h"
-#include "runtime/kernels/attention_lanes.h"
 #include "runtime/kernels/detail.h"
 
 namespace bandwall {
@@ -15,31 +14,28 @@ namespace {
 
 constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
 
-double cell_value(const std::byte* cells, std::int64_t stride, std::int64_t cell, std::int64_t dim,
-                  bool half) {
-  const std::byte* row = cells + cell * stride;
-  if (half) {
-    std::uint16_t bits;
-    std::memcpy(&bits, row + dim * 2, sizeof bits);
-    return half_to_float(bits);
-  }
-  float value;
-  std::memcpy(&value, row + dim * 4, sizeof value);
-  return value;
+// The vector of one cell, expanded.
+std::vector<float> cell_values(const AttentionArgs& args, const KvFormat* type,
+                               const std::byte* cells, std::int64_t stride, std::int64_t cell,
+                               std::int64_t dim) {
+  std::vector<float> row(static_cast<std::size_t>(dim));
+  reference::expand_cells({type, cells + cell % args.ring * stride, stride, 1, 0, dim}, row.data(),
+                          dim);
+  return row;
 }
 
 // One query head over cells [begin, end): writes out (normalised unless partial) and {max, sum}.
 void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head,
                 std::int64_t begin, std::int64_t end) {
-  const bool half_k = kv_type_is_half(args.k_type), half_v = kv_type_is_half(args.v_type);
   const float* q = args.q + query * args.q_stride + head * args.head_dim_k;
   float* out = args.out + query * args.out_stride + head * args.head_dim_v;
   std::vector<double> scores;
   double max = kMinusInfinity;
   for (std::int64_t cell = begin; cell < end; ++cell) {
+    const auto key = cell_values(args, args.k_type, args.k, args.k_stride, cell, args.head_dim_k);
     double dot = 0.0;
     for (std::int64_t d = 0; d < args.head_dim_k; ++d) {
-      dot += q[d] * cell_value(args.k, args.k_stride, cell % args.ring, d, half_k);
+      dot += static_cast<double>(q[d]) * key[static_cast<std::size_t>(d)];
     }
     scores.push_back(dot * static_cast<double>(args.scale));
     max = std::max(max, scores.back());
@@ -60,22 +56,17 @@ void attend_one(const AttentionArgs& args, std::int64_t query, std::int64_t head
     sum += std::exp(args.sinks[head] - max);
   }
   const double factor = partial ? 1.0 : (sum > 0.0 ? 1.0 / sum : 0.0);
-  for (std::int64_t d = 0; d < args.head_dim_v; ++d) {
-    double value = 0.0;
-    for (std::int64_t cell = begin; cell < end; ++cell) {
-      value += scores[static_cast<std::size_t>(cell - begin)] *
-               cell_value(args.v, args.v_stride, cell % args.ring, d, half_v);
+  std::vector<double> sums(static_cast<std::size_t>(args.head_dim_v), 0.0);
+  for (std::int64_t cell = begin; cell < end; ++cell) {
+    const auto value = cell_values(args, args.v_type, args.v, args.v_stride, cell, args.head_dim_v);
+    for (std::size_t d = 0; d < sums.size(); ++d) {
+      sums[d] += scores[static_cast<std::size_t>(cell - begin)] * value[d];
     }
-    out[d] = static_cast<float>(value * factor);
   }
+  for (std::size_t d = 0; d < sums.size(); ++d) out[d] = static_cast<float>(sums[d] * factor);
 }
 
 }  // namespace
-
-bool kv_type_is_half(std::string_view type) {
-  BANDWALL_CHECK(type == "f32" || type == "f16");
-  return type == "f16";
-}
 
 namespace reference {
 

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "runtime/kernels/kernels.h"
 #include "runtime/kernels/vector_lanes.h"
 
 namespace bandwall {
@@ -45,10 +46,13 @@ struct Float16Cells {
   }
 };
 
+using ExpandCells = void (*)(const CellRun& run, float* rows, std::int64_t row_stride);
+
 struct Cells {  // keys or values of a run of cells
   const std::byte* at;
   std::int64_t stride, dim;
-  bool half;
+  bool half;               // else float32
+  const KvFormat* packed;  // a type that must be expanded by the table's expand_cells, or nullptr
 };
 
 // Asks for bytes that are read later. Inlined by force: GCC 12 takes a function that only

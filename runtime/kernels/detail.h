@@ -26,7 +26,10 @@
   void l2_norm(const float* x, float eps, float scale, std::int64_t n, float* y);                \
   void conv_silu(const ConvArgs& a);                                                             \
   void ssm_scan(const ScanArgs& a);                                                              \
-  void delta_rule(const DeltaArgs& a);
+  void delta_rule(const DeltaArgs& a);                                                           \
+  void pack_cell(const KvFormat& type, const float* x, std::int64_t dim, std::byte* cell);       \
+  void expand_cells(const CellRun& run, float* rows, std::int64_t row_stride);                   \
+  void rotate(const KvRotation& rotation, float* x, std::int64_t n);
 
 namespace bandwall {
 

@@ -57,8 +57,13 @@ struct MatmulArgs {
 // strides of 1 KiB and more fall on few first-level cache sets and cost a quarter to a half. out: n
 // x group x head_dim_v at out[i * out_stride + g * head_dim_v]. Splits over cells are merged in a
 // fixed order: results do not depend on the thread count.
+// Types other than f32 and f16 are expanded before use: keys of up to kMostKeyDims values, values
+// of up to kMostValueDims.
+inline constexpr std::int64_t kMostKeyDims = 576, kMostValueDims = 512;
+
 struct AttentionArgs {
-  std::string_view k_type, v_type;  // "f32" or "f16"
+  const KvFormat* k_type = nullptr;
+  const KvFormat* v_type = nullptr;
   const std::byte* k = nullptr;
   const std::byte* v = nullptr;
   std::int64_t k_stride = 0, v_stride = 0;
@@ -78,6 +83,23 @@ struct AttentionArgs {
   // merge_attention_parts in ascending part order.
   std::int64_t part_begin = 0, part_end = -1;  // part_end < 0: no split
   float* partial = nullptr;                    // n x group x 2
+};
+
+// Cells of one head: `count` of them, `stride` bytes apart; of each the dimensions
+// [first, first + dims), whole blocks.
+struct CellRun {
+  const KvFormat* type = nullptr;
+  const std::byte* cells = nullptr;
+  std::int64_t stride = 0, count = 0;
+  std::int64_t first = 0, dims = 0;
+};
+
+// A rotation of every `size` neighbouring values (64, 128 or 256): the Walsh-Hadamard matrix over
+// the root of size, with the signs of a codebook type before it. `back` undoes it.
+struct KvRotation {
+  std::int64_t size = 0;  // 0: none
+  bool signs = false;
+  bool back = false;
 };
 
 struct KernelTable {
@@ -101,6 +123,11 @@ struct KernelTable {
   void (*conv_silu)(const ConvArgs&);  // recurrence.h
   void (*ssm_scan)(const ScanArgs&);
   void (*delta_rule)(const DeltaArgs&);
+  // One vector of `dim` values (whole blocks of the type) into a cell of the KV cache, and cells
+  // back to rows of floats, row_stride apart.
+  void (*pack_cell)(const KvFormat& type, const float* x, std::int64_t dim, std::byte* cell);
+  void (*expand_cells)(const CellRun& run, float* rows, std::int64_t row_stride);
+  void (*rotate)(const KvRotation& rotation, float* x, std::int64_t n);  // in place, n % size == 0
   // quantize_rows with one scale for each 256 columns (ActivationRows::chunk_scales); nullptr where
   // no kernel is faster with it.
   void (*quantize_chunks)(const float* x, std::int64_t n, std::int64_t cols, std::int8_t* q8,
@@ -136,5 +163,6 @@ void merge_attention_parts(const float* const* outs, const float* const* partial
 
 float half_to_float(std::uint16_t h);
 std::uint16_t float_to_half(float f);  // round to nearest even, as the hardware does
+std::uint16_t float_to_bfloat(float f);
 
 }  // namespace bandwall

@@ -70,7 +70,10 @@ const KernelTable& reference_kernels() {
                                     reference::l2_norm,
                                     reference::conv_silu,
                                     reference::ssm_scan,
-                                    reference::delta_rule};
+                                    reference::delta_rule,
+                                    reference::pack_cell,
+                                    reference::expand_cells,
+                                    reference::rotate};
   return table;
 }
 
@@ -91,7 +94,10 @@ const KernelTable& portable_kernels() {
                                     portable::l2_norm,
                                     portable::conv_silu,
                                     portable::ssm_scan,
-                                    portable::delta_rule};
+                                    portable::delta_rule,
+                                    portable::pack_cell,
+                                    portable::expand_cells,
+                                    portable::rotate};
   return table;
 }
 
@@ -113,7 +119,10 @@ const KernelTable* avx2_kernels() {
                                     avx2::l2_norm,
                                     avx2::conv_silu,
                                     avx2::ssm_scan,
-                                    avx2::delta_rule};
+                                    avx2::delta_rule,
+                                    avx2::pack_cell,
+                                    avx2::expand_cells,
+                                    avx2::rotate};
   return has_avx2() ? &table : nullptr;
 #else
   return nullptr;
@@ -139,6 +148,9 @@ const KernelTable* avx512_kernels() {
                                     avx512::conv_silu,
                                     avx512::ssm_scan,
                                     avx512::delta_rule,
+                                    avx512::pack_cell,
+                                    avx512::expand_cells,
+                                    avx512::rotate,
                                     avx512::quantize_chunks};
   return has_avx512() ? &table : nullptr;
 #else

@@ -81,7 +81,7 @@ TEST(Eval, TokensAreChecked) {
   refused({"--tokens", "1", "--tokens-file", empty}, "once");
   refused({"--tokens", "1,2,3", "-c", "2"}, "raise -c");
   refused({"--tokens", "1", "-c", "1000000000"}, "positions fit");
-  refused({"--tokens", "1", "-ctk", "tbq4_0"}, "f32 and f16");
+  refused({"--tokens", "1", "-ctk", "tbq4_0"}, "a head has 64 values");
   refused({"--tokens", "1", "--isa", "sse9"}, "portable");
   refused({"--tokens", "1", "--threads", "0"}, "--threads");
   refused({"--tokens", "1", "--threads", "100000"}, "--threads");

@@ -110,7 +110,7 @@ TEST(Run, CarelessCallsAreRefusedInOneLine) {
   refused({"-f", "/dev/zero"}, "larger than");
   refused({"-n", "-1"}, "--n-predict");
   refused({"-c", "1000000000"}, "positions fit");
-  refused({"-ctk", "tbq4_0"}, "f32 and f16");
+  refused({"-ctk", "tbq4_0"}, "a head has 64 values");
   refused({"-t", "0"}, "--threads");
   refused({"--temp", "nan"}, "--temp");
   refused({"--top-p", "1.5"}, "--top-p");

@@ -27,6 +27,7 @@ struct Trial {
   std::vector<std::int32_t> greedy;
   Meter prefill, decode;
   EngineOptions options;
+  Bytes kv_bytes;
 };
 
 std::int32_t argmax(std::span<const float> row) {
@@ -40,6 +41,7 @@ Trial try_out(const LoadedModel& model, const GoldenTest& t, EngineOptions o,
   Engine engine(model, o);
   Trial r;
   r.options = engine.options();
+  r.kv_bytes = engine.kv_bytes();
   r.prefill.record_experts = true;
   const std::span<const std::int32_t> prompt(t.prompt);
   for (std::size_t at = 0; at < prompt.size(); at += static_cast<std::size_t>(chunk)) {
@@ -63,6 +65,27 @@ EngineOptions with(const KernelTable& table, const KvFormat* kv, int threads = 2
   o.threads = threads;
   o.pin_threads = false;
   return o;
+}
+
+void expect_planned(const ModelSpec& spec, const Trial& r, const Meter& meter,
+                    const std::string& what) {
+  Ledger planned;
+  for (const Meter::StepRecord& s : meter.steps) {
+    planned += ledger_of(plan_step(spec, {r.options.k, r.options.v}, s.step, s.routing));
+  }
+  ASSERT_EQ(planned.rows.size(), meter.ledger.rows.size()) << what;
+  for (const auto& [key, row] : meter.ledger.rows) {
+    const LedgerRow& p = planned.rows.at(key);
+    const std::string where = fmt::format("{} {} layer {}", what, name(key.kind), key.layer);
+    EXPECT_EQ(row.traffic.weights, p.traffic.weights) << where;
+    EXPECT_EQ(row.traffic.kv_read, p.traffic.kv_read) << where;
+    EXPECT_EQ(row.traffic.kv_written, p.traffic.kv_written) << where;
+    EXPECT_EQ(row.traffic.state, p.traffic.state) << where;
+    EXPECT_EQ(row.traffic.activations, p.traffic.activations) << where;
+    EXPECT_EQ(row.flops, p.flops) << where;
+    EXPECT_EQ(row.calls, p.calls) << where;
+  }
+  EXPECT_EQ(meter.ledger.tokens, planned.tokens);
 }
 
 class Parity : public ::testing::TestWithParam<std::string> {
@@ -121,6 +144,54 @@ double distance(std::span<const float> a, std::span<const float> b) {
   return std::sqrt(diff / size);
 }
 
+TEST_P(Parity, PackedCachesKeepTheirTolerance) {
+  const LoadedModel model = LoadedModel::open(golden_.model);
+  for (const GoldenCache& cache : golden_.caches) {
+    for (const KernelTable* table : usable_kernels()) {
+      EngineOptions o = with(*table, kv_format_from_name(cache.k));
+      o.v = kv_format_from_name(cache.v);
+      o.rotate_kv = cache.rotated;
+      for (const std::int64_t chunk : {1, 512}) {
+        const GoldenTest& t = golden_.tests.front();
+        const std::vector<float> ours = try_out(model, t, o, chunk).logits;
+        expect_none(judge(t, cache.limits, ours),
+                    fmt::format("cache {} {} chunk {}", cache.id, table->isa, chunk));
+        if (cache.logits.empty()) continue;
+        // It rounds queries to 8 bits as well, we do not.
+        EXPECT_LT(distance(ours, cache.logits), 0.016) << cache.id << " " << table->isa;
+        EXPECT_LT(distance(ours, t.logits), 1.02 * distance(cache.logits, t.logits)) << cache.id;
+      }
+    }
+  }
+}
+
+// Every type of the cache: bits do not depend on threads, bytes are those of the plan.
+TEST_P(Parity, EveryCacheTypeIsPlannedAndDeterministic) {
+  const LoadedModel model = LoadedModel::open(golden_.model);
+  const Hyper& h = model.spec().hyper;
+  const GoldenTest& t = golden_.tests.front();
+  for (const KvFormat& type : all_kv_formats()) {
+    if (h.head_dim_k % type.values_per_block != 0 || h.head_dim_v % type.values_per_block != 0)
+      continue;
+    const std::string what = golden_.name + " " + std::string(type.name);
+    EngineOptions o = with(best_kernels(), &type, 1);
+    const Trial one = try_out(model, t, o, 16, 4);
+    o.threads = 2;
+    const Trial two = try_out(model, t, o, 16, 4);
+    EXPECT_EQ(one.logits, two.logits) << what;
+    EXPECT_EQ(one.greedy, two.greedy) << what;
+    // A type of 8 bits and more changes little; without experts, whose choice may tip over.
+    if (h.experts == 0 && type.bits_per_value() > 8) {
+      const Trial exact = try_out(model, t, with(best_kernels(), f32()), 16, 4);
+      EXPECT_LT(distance(one.logits, exact.logits), 0.06) << what;
+    }
+    expect_planned(model.spec(), two, two.prefill, what);
+    expect_planned(model.spec(), two, two.decode, what);
+    const auto context = static_cast<std::int64_t>(t.prompt.size()) + 4;
+    EXPECT_EQ(two.kv_bytes, kv_cache_bytes(model.spec(), {&type, &type}, context, 512)) << what;
+  }
+}
+
 TEST_P(Parity, PiecesOfThePromptGiveTheSameLogits) {
   const LoadedModel model = LoadedModel::open(golden_.model);
   const GoldenTest& t = golden_.tests.back();
@@ -148,27 +219,6 @@ TEST_P(Parity, ThreadsDoNotChangeABit) {
       EXPECT_EQ(more.greedy, one.greedy);
     }
   }
-}
-
-void expect_planned(const ModelSpec& spec, const Trial& r, const Meter& meter,
-                    const std::string& what) {
-  Ledger planned;
-  for (const Meter::StepRecord& s : meter.steps) {
-    planned += ledger_of(plan_step(spec, {r.options.k, r.options.v}, s.step, s.routing));
-  }
-  ASSERT_EQ(planned.rows.size(), meter.ledger.rows.size()) << what;
-  for (const auto& [key, row] : meter.ledger.rows) {
-    const LedgerRow& p = planned.rows.at(key);
-    const std::string where = fmt::format("{} {} layer {}", what, name(key.kind), key.layer);
-    EXPECT_EQ(row.traffic.weights, p.traffic.weights) << where;
-    EXPECT_EQ(row.traffic.kv_read, p.traffic.kv_read) << where;
-    EXPECT_EQ(row.traffic.kv_written, p.traffic.kv_written) << where;
-    EXPECT_EQ(row.traffic.state, p.traffic.state) << where;
-    EXPECT_EQ(row.traffic.activations, p.traffic.activations) << where;
-    EXPECT_EQ(row.flops, p.flops) << where;
-    EXPECT_EQ(row.calls, p.calls) << where;
-  }
-  EXPECT_EQ(meter.ledger.tokens, planned.tokens);
 }
 
 TEST_P(Parity, MeteredBytesAreThePlannedBytes) {

@@ -140,6 +140,15 @@ Golden load_golden(const std::string& folder, const std::string& name) {
   g.model = folder + "/" + name + ".gguf";
   g.f32 = j.at("weights_f32");
   for (const Json& t : j.at("tests")) g.tests.push_back(read_test(folder, t));
+  if (j.contains("kv_variants")) {
+    const auto size = static_cast<std::int64_t>(g.tests.front().logits.size());
+    for (const Json& c : j.at("kv_variants")) {
+      g.caches.push_back(
+          {c.at("id"), c.at("k"), c.at("v"), c.at("rotated"), limits_of(c.at("tolerance")), {}});
+      if (!c.contains("logits")) continue;
+      g.caches.back().logits = read_floats(folder + "/" + c.at("logits").get<std::string>(), size);
+    }
+  }
   return g;
 }
 

@@ -27,9 +27,11 @@ Hyper random_hyper(const Architecture& a, std::mt19937& random) {
   h.layers = pick({1, 2, 3});
   h.kv_heads = a.latent_attention ? 1 : pick({1, 2});
   h.heads = h.kv_heads * pick({1, 2, 3});
+  h.head_dim_k = h.head_dim_v = pick({16, 16, 16, 16, 32, 64, 128});
+  h.rope_dims = 16;
   h.hidden = h.heads * h.head_dim_k;
   if (a.latent_attention) {
-    h.kv_rank = h.head_dim_v = pick({16, 40});
+    h.kv_rank = h.head_dim_v = pick({16, 32, 40});
     h.head_dim_k = h.kv_rank + h.rope_dims;
     h.q_rank = pick({0, 32, 44});
     h.mla_value = pick({8, 32});
@@ -43,6 +45,17 @@ Hyper random_hyper(const Architecture& a, std::mt19937& random) {
   }
   if (h.window > 0) h.window = pick({1, 3, 16});
   return h;
+}
+
+// Latent attention: the first kv_rank values of a key are the value, in whole blocks.
+const KvFormat* random_kv_format(std::int64_t head_dim, std::int64_t kv_rank,
+                                 std::mt19937& random) {
+  std::vector<const KvFormat*> possible;
+  for (const KvFormat& f : all_kv_formats()) {
+    if (head_dim % f.values_per_block != 0 || kv_rank % f.values_per_block != 0) continue;
+    if (kv_rank == 0 || f.index_bits == 0) possible.push_back(&f);
+  }
+  return possible[random() % possible.size()];
 }
 
 Case random_case(const std::string& architecture, unsigned seed) {
@@ -66,8 +79,8 @@ Case random_case(const std::string& architecture, unsigned seed) {
   c.options.n_ubatch = 1 + static_cast<std::int64_t>(random() % 20);
   c.options.threads = 1 + static_cast<int>(random() % 3);
   c.options.pin_threads = false;
-  c.options.k = kv_format_from_name(random() % 2 == 0 ? "f16" : "f32");
-  c.options.v = kv_format_from_name(random() % 2 == 0 ? "f16" : "f32");
+  c.options.k = random_kv_format(h.head_dim_k, h.kv_rank, random);
+  c.options.v = random_kv_format(h.head_dim_v, 0, random);
   return c;
 }
 

@@ -32,10 +32,19 @@ struct GoldenTest {
   double safe_margin = 0;
 };
 
+// Another type of the KV cache, judged against the logits with a float32 cache.
+struct GoldenCache {
+  std::string id, k, v;
+  bool rotated = false;
+  GoldenLimits limits;
+  std::vector<float> logits;  // of the other engine with this cache; may be empty
+};
+
 struct Golden {
   std::string name, model;  // path of the GGUF
   bool f32 = false;         // weights are float32
   std::vector<GoldenTest> tests;
+  std::vector<GoldenCache> caches;  // for tests[0]
 };
 
 Golden load_golden(const std::string& folder, const std::string& name);

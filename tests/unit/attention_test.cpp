@@ -69,7 +69,7 @@ Problem make_problem(const Shape& shape) {
 AttentionArgs arguments(const Problem& p, std::vector<float>& out) {
   const std::int64_t size = p.shape.type == "f16" ? 2 : 4;
   AttentionArgs a;
-  a.k_type = a.v_type = p.shape.type;
+  a.k_type = a.v_type = kv_format_from_name(p.shape.type);
   a.k = p.k.data();
   a.v = p.v.data();
   a.k_stride = p.shape.dim_k * size + 32;
@@ -130,7 +130,7 @@ TEST(Attention, TwoCellsByHand) {
   for (const KernelTable* table : usable_kernels()) {
     std::vector<float> out(8);
     AttentionArgs a;
-    a.k_type = a.v_type = "f32";
+    a.k_type = a.v_type = kv_format_from_name("f32");
     a.k = reinterpret_cast<const std::byte*>(k.data());
     a.v = reinterpret_cast<const std::byte*>(v.data());
     a.k_stride = a.v_stride = 32;

@@ -136,9 +136,14 @@ TEST(Engine, RefusesOptionsOutOfRange) {
   o.threads = -1;
   EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("threads: -1 is outside"));
   o = options();
-  o.k = kv_format_from_name("q8_0");
+  o.k = kv_format_from_name("q8_0");  // heads of 16
   EXPECT_THAT(message([&] { Engine(model, o); }),
-              HasSubstr("'q8_0' can be counted but not yet run"));
+              HasSubstr("KV cache type: q8_0 cannot hold the keys of this model: a head has 16 "
+                        "values, q8_0 packs blocks of 32; possible are f32, f16, bf16"));
+  o.k = nullptr;
+  o.v = kv_format_from_name("tbq3_0");
+  EXPECT_THAT(message([&] { Engine(model, o); }),
+              HasSubstr("tbq3_0 cannot hold the values of this model: a head has 16 values"));
 }
 
 TEST(Engine, OptionsComeBackResolved) {

@@ -84,7 +84,7 @@ TEST(KvCache, CellsOfAllSequencesAndLayersLieApart) {
   Hyper h = bandwall::testing::tiny_hyper(bandwall::testing::architecture_row("gpt-oss"));
   h.layers = 3;
   h.window_period = 2;
-  const KvCache cache(h, *type("f16"), *type("f32"), {1000, 10, 3});
+  const KvCache cache(h, *type("f16"), *type("f32"), {1000, 10, 3, true});
   EXPECT_EQ(static_cast<double>(cache.bytes()),
             kv_cache_size(h, *type("f16"), *type("f32"), {1000, 10, 3}));
   EXPECT_EQ(cache.ring(0), 256);
