@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/bad_numbers.h"
+
 namespace bandwall {
 namespace {
 
@@ -92,6 +94,9 @@ void rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
         p.kernels.pack_cell(p.cache.v_type(), v + j * h.head_dim_v, h.head_dim_v,
                             p.cache.v(layer, j, sequence) + cell * p.cache.v_stride());
       }
+      watch(p, q, h.q_width());
+      watch(p, k, h.k_width());
+      watch(p, v, h.v_width());
     }
   });
   if (w.q_norm.data != nullptr) {

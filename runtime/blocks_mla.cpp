@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "runtime/bad_numbers.h"
 #include "runtime/blocks_detail.h"
 
 namespace bandwall {
@@ -102,6 +103,8 @@ void norm_rotate_and_store(Pass& p, std::int64_t layer, const LayerWeights& w) {
                     static_cast<std::size_t>(h.rope_dims) * sizeof(float));
         p.rope.rotate(angles, q);
       }
+      watch(p, row, h.head_dim_k);
+      watch(p, s.q.get() + i * h.q_width(), h.q_width());
     }
   });
   p.meter.weights(w.kv_a_norm.size * 4);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "hwmodel/error.h"
+#include "runtime/bad_numbers.h"
 #include "runtime/blocks.h"
 #include "runtime/host.h"
 #include "runtime/mapped_file.h"
@@ -66,7 +67,8 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
 
 struct Engine::Impl {
   Impl(const LoadedModel& m, EngineOptions o)
-      : spec(m.spec()),
+      : model(m),
+        spec(m.spec()),
         options(require_memory(m.spec().hyper, o)),
         weights(resolve_weights(m)),
         pool(o.threads, o.pin_threads ? Pinning::On : Pinning::Off),
@@ -79,6 +81,7 @@ struct Engine::Impl {
     if (o.prefault == Prefault::Auto) mappings = m.mappings();
   }
 
+  const LoadedModel& model;
   const ModelSpec& spec;
   EngineOptions options;
   ModelWeights weights;
@@ -98,6 +101,7 @@ struct Engine::Impl {
   std::vector<float> logits;
   const std::atomic<bool>* interrupt = nullptr;
   std::vector<std::span<const std::byte>> mappings;  // not yet in memory
+  bool prepared = false;
 
   void check_interrupt() const {
     if (interrupt != nullptr && interrupt->load(std::memory_order_relaxed)) throw Interrupted{};
@@ -108,7 +112,16 @@ struct Engine::Impl {
   void check_whole() const;
   void check_room(std::int64_t count, std::int64_t sequence);
   void check_token(std::int32_t token, std::size_t index) const;
-  void check_logits(const float* row, std::int64_t rows, std::int64_t n) const;
+  void prepare();
+  Pass pass(StepMeter& to, std::int64_t n, std::int64_t per_sequence) {
+    return {spec.hyper, weights, *options.table, pool, queue, cache,
+            states,     rope,    scratch,        to,   n,     per_sequence};
+  }
+  template <class After>
+  void run_ops(Pass& p, std::span<const std::int32_t> tokens, std::int64_t rows, float* out,
+               After&& after_layer);
+  [[noreturn]] void find_bad_numbers(std::span<const std::int32_t> tokens, const Step& shape,
+                                     float* out);
   void place(std::int64_t row, std::int64_t sequence, std::int64_t position);
   void step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to);
   void record_experts(std::int64_t layer, std::int64_t n, Meter& to) const;
@@ -129,6 +142,13 @@ void Engine::Impl::prefault() {
     }
   }
   mappings.clear();
+}
+
+// Before the first step.
+void Engine::Impl::prepare() {
+  prefault();
+  if (!prepared) check_vectors(model);
+  prepared = true;
 }
 
 Engine::Impl::SequenceState& Engine::Impl::state(std::int64_t sequence) {
@@ -166,19 +186,6 @@ void Engine::Impl::check_token(std::int32_t token, std::size_t index) const {
                                            token, spec.hyper.vocab - 1));
 }
 
-// Logits of the last `rows` of n rows.
-void Engine::Impl::check_logits(const float* row, std::int64_t rows, std::int64_t n) const {
-  const std::int64_t vocab = spec.hyper.vocab;
-  for (std::int64_t i = 0; i < rows * vocab; ++i) {
-    if (std::isfinite(row[i])) continue;
-    const auto at = static_cast<std::size_t>(n - rows + i / vocab);
-    throw Error::running(
-        spec.name, fmt::format("the logit of token {} at position {} is {}; the file is damaged "
-                               "or needs more range than its format has",
-                               i % vocab, scratch.positions[at], row[i]));
-  }
-}
-
 // Says where a row of the next step belongs; rows of a sequence follow each other.
 void Engine::Impl::place(std::int64_t row, std::int64_t sequence, std::int64_t position) {
   const Hyper& h = spec.hyper;
@@ -198,17 +205,11 @@ void Engine::Impl::record_experts(std::int64_t layer, std::int64_t n, Meter& to)
   for (std::int64_t i = 0; i < n; ++i) positions.emplace_back(ids + i * used, ids + (i + 1) * used);
 }
 
-// The rows of tokens lie where shape says: `tokens_per_sequence` each of `sequences`.
-void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to) {
+// The ops of a step in order; after_layer(l) when a layer is done.
+template <class After>
+void Engine::Impl::run_ops(Pass& p, std::span<const std::int32_t> tokens, std::int64_t rows,
+                           float* out, After&& after_layer) {
   const Hyper& h = spec.hyper;
-  const auto n = static_cast<std::int64_t>(tokens.size());
-  cut_short = true;
-  Pass p{h,      weights, *options.table, pool,  queue, cache,
-         states, rope,    scratch,        meter, n,     shape.tokens_per_sequence};
-  Routing routing;
-  routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
-  if (to != nullptr && to->record_experts) to->experts.resize(static_cast<std::size_t>(h.layers));
-  meter.mark();
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
     check_interrupt();
@@ -216,16 +217,50 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
     if (h.attends(l) && h.kv_rank == 0) attend(p, l);
     if (h.recurs(l)) recur(p, l);
     if (h.is_dense_layer(l)) feed_forward(p, l);
-    if (!h.is_moe_layer(l)) continue;
-    route_to_experts(p, l);
+    if (h.is_moe_layer(l)) route_to_experts(p, l);
+    after_layer(l);
+  }
+  if (rows > 0) head(p, rows, out);
+}
+
+// The step once more, with a look at what every op gives.
+void Engine::Impl::find_bad_numbers(std::span<const std::int32_t> tokens, const Step& shape,
+                                    float* out) {
+  StepMeter watching;
+  watching.begin();
+  Pass p = pass(watching, static_cast<std::int64_t>(tokens.size()), shape.tokens_per_sequence);
+  watching.on_close = [&](OpKind kind, std::int64_t layer) {
+    if (const auto what = bad_output(p, kind, shape.output_rows, out)) {
+      throw_bad_numbers(model, kind, layer, tokens, *what);
+    }
+  };
+  scratch.suspect.store(false);
+  run_ops(p, tokens, shape.output_rows, out, [](std::int64_t) {});
+  throw Error::running(spec.name,
+                       "a step gave NaN or infinity once and not when it was repeated; "
+                       "the memory of this machine may be faulty");
+}
+
+// The rows of tokens lie where shape says: `tokens_per_sequence` each of `sequences`.
+void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to) {
+  const Hyper& h = spec.hyper;
+  const auto n = static_cast<std::int64_t>(tokens.size());
+  cut_short = true;
+  Pass p = pass(meter, n, shape.tokens_per_sequence);
+  scratch.suspect.store(false);
+  Routing routing;
+  routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
+  if (to != nullptr && to->record_experts) to->experts.resize(static_cast<std::size_t>(h.layers));
+  meter.mark();
+  run_ops(p, tokens, shape.output_rows, out, [&](std::int64_t l) {
+    if (!layer_is_finite(p)) find_bad_numbers(tokens, shape, out);
+    meter.mark();  // the look at the numbers is no op's
+    if (!h.is_moe_layer(l)) return;
     routing.distinct_experts[static_cast<std::size_t>(l)] =
         static_cast<double>(scratch.choice.active.size());
     if (to != nullptr && to->record_experts) record_experts(l, n, *to);
-  }
-  if (shape.output_rows > 0) {
-    head(p, shape.output_rows, out);
-    check_logits(out, shape.output_rows, n);
-  }
+  });
+  if (!all_finite(out, shape.output_rows * h.vocab)) find_bad_numbers(tokens, shape, out);
   meter.end(n);
   if (to != nullptr) {
     to->ledger += meter.ledger();
@@ -250,7 +285,7 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
   const auto count = static_cast<std::int64_t>(tokens.size());
   m.check_room(count, sequence);
   for (std::size_t i = 0; i < tokens.size(); ++i) m.check_token(tokens[i], i);
-  m.prefault();
+  m.prepare();
   const std::int64_t wanted = outputs == Outputs::All    ? count
                               : outputs == Outputs::Last ? std::min<std::int64_t>(1, count)
                                                          : 0;
@@ -292,7 +327,7 @@ std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> toke
   }
   m.logits.resize(static_cast<std::size_t>(count * m.spec.hyper.vocab));
   if (count == 0) return m.logits;
-  m.prefault();
+  m.prepare();
   m.check_interrupt();
   m.meter.begin();
   for (std::int64_t i = 0; i < count; ++i) {

@@ -97,8 +97,8 @@ class Engine {
 
   // Evaluates tokens after what the cache holds of the sequence, in micro-batches. Returns logits
   // rows (vocab floats each): none, the last position, or all positions. Throws Error (Input) when
-  // the context would overflow or an id is outside the vocabulary; Error (Running) on NaN or Inf
-  // logits.
+  // the context would overflow or an id is outside the vocabulary; Error (Running) when what is
+  // computed is NaN or Inf, naming the op and layer, and the tensor when a weight is at fault.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr, std::int64_t sequence = 0);
   // One step: one token after what the cache holds of each named sequence, at most one each.

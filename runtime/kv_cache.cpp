@@ -12,6 +12,7 @@
 #include <fmt/ranges.h>
 
 #include "hwmodel/error.h"
+#include "runtime/host.h"
 #include "workload/plan.h"
 
 namespace bandwall {
@@ -101,9 +102,13 @@ KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvS
   void* at = mmap(nullptr, static_cast<std::size_t>(mapped_), PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
-    throw Error::input("context", fmt::format("a KV cache of {} bytes cannot be reserved ({}); ask "
-                                              "for a smaller context",
-                                              bytes_, std::strerror(errno)));
+    const std::string why = std::strerror(errno);
+    const std::optional<Bytes> available = host_info().memory_available;
+    throw Error::input(
+        "context", fmt::format("a KV cache of {} cannot be reserved ({}; {} is available); ask for "
+                               "a smaller context",
+                               gb_and_gib(bandwall::bytes(bytes_)), why,
+                               available ? gb_and_gib(*available) : "an unknown amount"));
   }
   data_ = static_cast<std::byte*>(at);
   madvise(at, static_cast<std::size_t>(mapped_),

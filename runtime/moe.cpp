@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "runtime/bad_numbers.h"
 #include "runtime/blocks.h"
 #include "runtime/moe.h"
 
@@ -122,6 +123,7 @@ void route(Pass& p, const LayerWeights& w) {
   c.weights.resize(c.ids.size());
   for_range(p, p.n, 16, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
+      watch(p, s.scores.get() + i * h.experts, h.experts);
       choose_experts(h, s.scores.get() + i * h.experts, w.selection_bias.data,
                      c.ids.data() + i * used, c.weights.data() + i * used);
     }

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <memory>
-#include <new>
 #include <type_traits>
 #include <vector>
 
@@ -22,6 +22,9 @@
 #include "runtime/weights.h"
 
 namespace bandwall {
+
+// Throws Error (Input) with the bytes asked for and those available.
+[[noreturn]] void throw_no_memory(double bytes);
 
 // 64-byte aligned memory that is not cleared.
 template <class T>
@@ -36,7 +39,7 @@ class Buffer {
     const auto bytes =
         (static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T) + 63) / 64 * 64;
     data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-    if (data_ == nullptr) throw std::bad_alloc();
+    if (data_ == nullptr) throw_no_memory(static_cast<double>(bytes));
   }
   T* get() const { return data_.get(); }
 
@@ -97,6 +100,7 @@ struct Scratch {
   Buffer<float> parts, part_states;
   std::vector<std::int64_t> sequences, positions;  // of each row
   std::vector<std::int64_t> first, last;           // cells that each row sees
+  std::atomic<bool> suspect = false;  // something in this step was no finite number
   Choice choice;
 };
 

@@ -24,6 +24,7 @@ void StepMeter::close(OpKind kind, std::int64_t layer) {
   row.time += between(last_, now);
   pending_ = LedgerRow{};
   last_ = now;
+  if (on_close) on_close(kind, layer);
 }
 
 void StepMeter::end(std::int64_t tokens) {

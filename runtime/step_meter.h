@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 
 #include "workload/ledger.h"
 
@@ -31,6 +32,9 @@ class StepMeter {
   void close(OpKind kind, std::int64_t layer);
   void end(std::int64_t tokens);  // fixes the wall time
   const Ledger& ledger() const { return ledger_; }
+
+  // Called at the end of close(): for a step that is run to look at each op's result.
+  std::function<void(OpKind, std::int64_t)> on_close;
 
  private:
   std::chrono::steady_clock::time_point start_, last_;

@@ -52,6 +52,11 @@ void redirect(const std::string& path, int fd) {
   std::vector<char*> argv = {const_cast<char*>(BANDWALL_PROGRAM)};
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
+  if (options.address_space > 0) {
+    const auto bytes = static_cast<rlim_t>(options.address_space);
+    const rlimit limit{bytes, bytes};
+    setrlimit(RLIMIT_AS, &limit);
+  }
   redirect(options.stdout_to, 1);
   redirect(options.stderr_to, 2);
   execv(argv[0], argv.data());

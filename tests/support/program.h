@@ -22,6 +22,7 @@ struct RunOptions {
   std::string interrupt_when;          // SIGINT once stdout holds this text; empty = not used
   std::string stdout_to;               // a path instead of the collected text; "closed" closes it
   std::string stderr_to;               // the same for stderr
+  std::int64_t address_space = 0;      // RLIMIT_AS in bytes; 0 = no limit
   double kill_after_seconds = 120;     // a hang ends as exit code 137
 };
 

@@ -170,7 +170,7 @@ TEST(Engine, DamagedWeightsAreReported) {
   EXPECT_THAT(message([&] {
                 engine.evaluate(Tokens{1, 2}, Outputs::Last);
               }),
-              HasSubstr("the logit of token 0 at position 1 is nan"));
+              HasSubstr("op output_norm: tensor output_norm.weight holds nan at [2]"));
   EXPECT_EQ(engine.position(), 0);
 }
 
