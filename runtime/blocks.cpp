@@ -6,6 +6,11 @@
 namespace bandwall {
 namespace {
 
+// Where the next piece of a matrix begins.
+const std::byte* following(const Matrix& m, Piece next) {
+  return next.item < 0 ? nullptr : m.at(0, next.begin);
+}
+
 void project_qkv(Pass& p, const LayerWeights& w) {
   Scratch& s = p.scratch;
   const bool q8 = any_wants_q8(p, {&w.q, &w.k, &w.v});
@@ -15,9 +20,11 @@ void project_qkv(Pass& p, const LayerWeights& w) {
                                {&w.k, 0, x, nullptr, p.n, s.k.get(), w.k.rows},
                                {&w.v, 0, x, nullptr, p.n, s.v.get(), w.v.rows}};
   const std::int64_t rows = w.q.rows + w.k.rows + w.v.rows;
-  for_pieces(
-      p, {w.q.rows, w.k.rows, w.v.rows}, piece_rows(p, rows, w.q.row_bytes, p.n),
-      [&](std::int64_t i, std::int64_t b, std::int64_t e) { multiply(p, products[i], b, e); });
+  for_pieces(p, {w.q.rows, w.k.rows, w.v.rows}, piece_rows(p, rows, w.q.row_bytes, p.n),
+             [&](std::int64_t i, std::int64_t b, std::int64_t e, Piece next) {
+               const Matrix* after = next.item < 0 ? &w.o : products[next.item].matrix;
+               multiply(p, products[i], b, e, after->at(0, next.begin));
+             });
   for (const Product& product : products) {
     meter_product(p, product);
     p.meter.floats(p.n * product.matrix->rows);
@@ -290,7 +297,9 @@ void add_normed_product(Pass& p, const Matrix& m, Rows& x, const Vector& norm) {
   const bool q8 = wants_q8(p.kernels, m.format, m.cols);
   const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
   for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
-             [&](std::int64_t, std::int64_t b, std::int64_t e) { multiply(p, product, b, e); });
+             [&](std::int64_t, std::int64_t b, std::int64_t e, Piece next) {
+               multiply(p, product, b, e, following(m, next));
+             });
   for_range(p, p.n, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       float* row = s.product.get() + i * m.rows;
@@ -333,9 +342,9 @@ void feed_forward_rows(Pass& p, const FfnWeights& w) {
   const Product gate{&w.gate, 0, x, nullptr, p.n, w.inner.f32.get(), f};
   const Product up{&w.up, 0, x, nullptr, p.n, above, f};
   const std::int64_t piece = piece_rows(p, f, w.gate.row_bytes + w.up.row_bytes, p.n);
-  for_pieces(p, {f}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) {
-    if (gated) multiply(p, gate, b, e);
-    multiply(p, up, b, e);
+  for_pieces(p, {f}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e, Piece next) {
+    if (gated) multiply(p, gate, b, e, w.up.at(0, b));
+    multiply(p, up, b, e, following(gated ? w.gate : w.up, next));
     for (std::int64_t i = 0; i < p.n; ++i) {
       float* inner = w.inner.f32.get() + i * f + b;
       activate(p, inner, above + i * f + b, e - b);
@@ -421,8 +430,8 @@ void add_product(Pass& p, const Matrix& m, const Rows& x, const float* scales) {
   const Product product{&m, 0, x.view(0, p.n, q8), nullptr, p.n, s.product.get(), m.rows};
   // In one go per piece of rows.
   for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, p.n),
-             [&](std::int64_t, std::int64_t b, std::int64_t e) {
-               multiply(p, product, b, e);
+             [&](std::int64_t, std::int64_t b, std::int64_t e, Piece next) {
+               multiply(p, product, b, e, following(m, next));
                for (std::int64_t i = 0; i < p.n; ++i) {
                  float* to = s.residual.get() + i * m.rows + b;
                  const float* from = s.product.get() + i * m.rows + b;
@@ -445,7 +454,9 @@ void head(Pass& p, std::int64_t rows, float* logits) {
   p.meter.close(OpKind::OutputNorm, -1);
   const Product product{&m, 0, s.normed.view(0, rows, q8), nullptr, rows, logits, m.rows};
   for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, rows),
-             [&](std::int64_t, std::int64_t b, std::int64_t e) { multiply(p, product, b, e); });
+             [&](std::int64_t, std::int64_t b, std::int64_t e, Piece next) {
+               multiply(p, product, b, e, following(m, next));
+             });
   meter_product(p, product);
   p.meter.floats(rows * (m.cols + m.rows));
   p.meter.close(OpKind::Head, -1);

@@ -141,6 +141,12 @@ Product expert_product(const Pass& p, const Matrix& m, std::int32_t expert, cons
   return {&m, expert, x, c.tokens.data() + from, used, y + from * m.rows, m.rows};
 }
 
+// Where the next piece of the active experts' matrices begins.
+const std::byte* following(const Choice& c, const Matrix& m, Piece next) {
+  if (next.item < 0) return nullptr;
+  return m.at(c.active[static_cast<std::size_t>(next.item)], next.begin);
+}
+
 // inner = activation(gate x, up x) for every pair; pieces of rows across all active experts.
 // Experts of two matrices have no gate.
 void gate_and_up(Pass& p, const LayerWeights& w, const ActivationRows& x, bool inner_q8) {
@@ -154,14 +160,14 @@ void gate_and_up(Pass& p, const LayerWeights& w, const ActivationRows& x, bool i
   const std::int64_t piece =
       piece_rows(p, experts * f, w.expert_gate.row_bytes + w.expert_up.row_bytes, per_expert);
   for_pieces(p, std::vector<std::int64_t>(c.active.size(), f), piece,
-             [&](std::int64_t item, std::int64_t b, std::int64_t e) {
+             [&](std::int64_t item, std::int64_t b, std::int64_t e, Piece next) {
                const std::int32_t expert = c.active[static_cast<std::size_t>(item)];
                if (gated) {
                  multiply(p, expert_product(p, w.expert_gate, expert, x, s.expert_inner.f32.get()),
-                          b, e);
+                          b, e, w.expert_up.at(expert, b));
                }
                const Product up = expert_product(p, w.expert_up, expert, x, above);
-               multiply(p, up, b, e);
+               multiply(p, up, b, e, following(c, gated ? w.expert_gate : w.expert_up, next));
                const std::int64_t from = c.offset[static_cast<std::size_t>(expert)];
                for (std::int64_t pair = from; pair < from + up.used; ++pair) {
                  float* inner = s.expert_inner.f32.get() + pair * f + b;
@@ -199,9 +205,13 @@ void down_and_combine(Pass& p, const LayerWeights& w, bool inner_q8, float* sums
   if (p.n == 1) {
     // One token: a piece of rows of all its experts is combined at once.
     const std::int64_t piece = piece_rows(p, m.rows, m.row_bytes * experts, 1);
-    for_pieces(p, {m.rows}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) {
-      for (const std::int32_t expert : c.active)
-        multiply(p, down_product(p, m, expert, inner_q8), b, e);
+    for_pieces(p, {m.rows}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e, Piece next) {
+      for (std::size_t i = 0; i < c.active.size(); ++i) {
+        const std::byte* after = i + 1 < c.active.size() ? m.at(c.active[i + 1], b)
+                                 : next.item < 0         ? nullptr
+                                                         : m.at(c.active[0], next.begin);
+        multiply(p, down_product(p, m, c.active[i], inner_q8), b, e, after);
+      }
       combine(p, sums, 0, m.rows, b, e);
     });
     return;

@@ -126,7 +126,8 @@ std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row
   return std::max<std::int64_t>(1, (rows + kGranule / 2) / kGranule) * kGranule;
 }
 
-void multiply(const Pass& p, const Product& product, std::int64_t begin, std::int64_t end) {
+void multiply(const Pass& p, const Product& product, std::int64_t begin, std::int64_t end,
+              const std::byte* next) {
   const Matrix& m = *product.matrix;
   MatmulArgs a;
   a.format = m.format;
@@ -141,6 +142,7 @@ void multiply(const Pass& p, const Product& product, std::int64_t begin, std::in
   a.n_used = product.used;
   a.y = product.y;
   a.y_stride = product.stride;
+  a.next = next;
   p.kernels.matmul(a);
   if (!m.scales.empty()) {
     const float factor = m.scales[static_cast<std::size_t>(product.expert)];

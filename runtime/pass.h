@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 #include "runtime/kernels/kernels.h"
@@ -57,7 +58,7 @@ struct Rows {
   Buffer<std::int8_t> q8;
   Buffer<float> scale;
   Buffer<std::int16_t> sums16;
-  bool chunk_scales = false;  // how quantize_piece does it
+  bool chunk_scales = false;                  // how quantize_piece does it
   Buffer<std::atomic<std::int32_t>> arrived;  // values of each block so far: quantize_piece
 
   void resize(std::int64_t rows, std::int64_t width);
@@ -117,31 +118,49 @@ struct Pass {
 // Fewer bytes than this are read in less time than it takes to share them.
 inline constexpr std::int64_t kShareBytes = 64 << 10;
 
+// Rows from `begin` of an item; item < 0: none.
+struct Piece {
+  std::int64_t item = -1, begin = 0;
+};
+
+template <class Work>
+void do_piece(Work& work, std::int64_t item, std::int64_t begin, std::int64_t end, Piece next) {
+  if constexpr (std::is_invocable_v<Work&, std::int64_t, std::int64_t, std::int64_t, Piece>)
+    work(item, begin, end, next);
+  else
+    work(item, begin, end);
+}
+
 // Calls work(item, begin, end) for pieces of [0, sizes[item]) of every item, pieces handed out
 // first come first served; piece: length of one. Ends when all are done. One thread gets whole
-// items.
+// items. Work may take a fourth argument: the Piece that the same thread will probably get next.
 template <class Work>
 void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t piece, Work&& work) {
   const auto items = static_cast<std::int64_t>(sizes.size());
-  if (p.pool.size() == 1) {
-    for (std::int64_t i = 0; i < items; ++i) work(i, 0, sizes[static_cast<std::size_t>(i)]);
-    return;
-  }
   std::vector<std::int64_t> first(sizes.size() + 1, 0);
   for (std::size_t i = 0; i < sizes.size(); ++i)
     first[i + 1] = first[i] + (sizes[i] + piece - 1) / piece;
-  if (first.back() == 1) {
-    for (std::int64_t i = 0; i < items; ++i) work(i, 0, sizes[static_cast<std::size_t>(i)]);
+  if (p.pool.size() == 1 || first.back() == 1) {
+    for (std::int64_t i = 0; i < items; ++i) {
+      do_piece(work, i, 0, sizes[static_cast<std::size_t>(i)], {i + 1 < items ? i + 1 : -1, 0});
+    }
     return;
   }
+  const auto locate = [&](std::int64_t number) -> Piece {
+    if (number >= first.back()) return {};
+    const auto after = std::upper_bound(first.begin(), first.end(), number);
+    const auto item = static_cast<std::int64_t>(after - first.begin()) - 1;
+    return {item, (number - first[static_cast<std::size_t>(item)]) * piece};
+  };
   p.queue.reset(first.back(), 1);
-  const auto run = [&](int, int) {
+  const auto run = [&](int, int threads) {
     std::int64_t begin = 0, end = 0;
     while (p.queue.take(begin, end)) {
-      const auto after = std::upper_bound(first.begin(), first.end(), begin);
-      const auto item = static_cast<std::int64_t>(after - first.begin()) - 1;
-      const std::int64_t from = (begin - first[static_cast<std::size_t>(item)]) * piece;
-      work(item, from, std::min(sizes[static_cast<std::size_t>(item)], from + piece));
+      const Piece now = locate(begin);
+      const std::int64_t size = sizes[static_cast<std::size_t>(now.item)];
+      // While this piece is worked on, every other thread takes one.
+      do_piece(work, now.item, now.begin, std::min(size, now.begin + piece),
+               locate(begin + threads));
     }
   };
   constexpr std::int64_t kFewRows = 8;  // of activations: the work lasts as long as reading weights
@@ -175,8 +194,9 @@ struct Product {
   std::int64_t stride = 0;
 };
 
-void multiply(const Pass& p, const Product& product, std::int64_t begin,
-              std::int64_t end);  // with bias
+// Rows [begin, end) of the product, with bias. next: weights that are read afterwards, if known.
+void multiply(const Pass& p, const Product& product, std::int64_t begin, std::int64_t end,
+              const std::byte* next = nullptr);
 void meter_product(Pass& p, const Product& product);
 
 // Which 8-bit form of their rows of x some matrices want.

@@ -25,6 +25,9 @@ struct Matrix {
   const float* bias = nullptr;
   std::vector<float> scales;  // factors of the products, one per matrix; empty = 1 (NVFP4 files)
   const std::byte* at(std::int64_t expert) const { return data + expert * rows * row_bytes; }
+  const std::byte* at(std::int64_t expert, std::int64_t row) const {
+    return data + (expert * rows + row) * row_bytes;
+  }
   const float* bias_at(std::int64_t e) const { return bias == nullptr ? nullptr : bias + e * rows; }
 };
 

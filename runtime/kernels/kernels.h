@@ -45,6 +45,9 @@ struct MatmulArgs {
   std::int64_t n_used = 0;  // rows of x to use (x.n when x_rows is nullptr)
   float* y = nullptr;       // y[i * y_stride + r], i counts used rows
   std::int64_t y_stride = 0;
+  // Weights that this thread will probably read afterwards: fetched while the last rows are
+  // multiplied. nullptr = unknown.
+  const std::byte* next = nullptr;
 };
 
 // Attention of one KV head for its whole group of query heads, `n` query positions of one sequence.

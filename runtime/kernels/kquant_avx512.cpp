@@ -7,6 +7,7 @@
 
 #include "runtime/kernels/kquant_avx512.h"
 #include "runtime/kernels/matmul_avx512.h"
+#include "runtime/kernels/stream_avx512.h"
 
 // Four rows of W meet a block of 256 activations at once: the scales of the four are unpacked
 // together, and sums stay integers over the whole block, because the scales of its activations are
@@ -135,14 +136,12 @@ BANDWALL_INLINE __m512 finish(const Header& h, float step, const Meeting& m, __m
 // Four rows of W times N rows of x.
 template <class F, int N>
 BANDWALL_INLINE void four_rows(const Byte* const* rows, std::int64_t blocks, const Row* x,
-                               const Byte* ahead, __m512* sums) {
+                               const Stream& stream, const Byte* start, __m512* sums) {
   for (int i = 0; i < N; ++i) sums[i] = _mm512_setzero_ps();
   for (std::int64_t k = 0; k < blocks; ++k) {
     const Byte* b[4];
     for (int r = 0; r < 4; ++r) b[r] = rows[r] + k * F::kBytes;
-    for (int line = 0; line < 4 * F::kBytes; line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(ahead + k * 4 * F::kBytes + line), _MM_HINT_T0);
-    }
+    stream.fetch(start + k * 4 * F::kBytes, 4 * F::kBytes);
     const Header h = F::header(b);
     Meeting m[N];
     for (int i = 0; i < N; ++i) meet<F>(h, x[i].block[k], m[i]);
@@ -158,15 +157,14 @@ BANDWALL_INLINE void four_rows(const Byte* const* rows, std::int64_t blocks, con
 
 template <class F, int N>
 void multiply(const MatmulArgs& a, const Row* x, float* y) {
-  // The hardware follows such streams poorly.
-  constexpr std::int64_t kAhead = 16384;
+  const Stream stream(a);
   const Byte* w = reinterpret_cast<const Byte*>(a.w);
   for (std::int64_t r = a.row_begin; r < a.row_end; r += 4) {
     const int count = static_cast<int>(a.row_end - r < 4 ? a.row_end - r : 4);
     const Byte* rows[4];
     for (int i = 0; i < 4; ++i) rows[i] = w + (r + (i < count ? i : 0)) * a.row_bytes;
     __m512 sums[N];
-    four_rows<F, N>(rows, a.cols / 256, x, rows[0] + kAhead, sums);
+    four_rows<F, N>(rows, a.cols / 256, x, stream, rows[0], sums);
     for (int i = 0; i < N; ++i) {
       const __m512 twos = _mm512_add_ps(sums[i], _mm512_permute_ps(sums[i], 0x4e));
       const __m512 ones = _mm512_add_ps(twos, _mm512_permute_ps(twos, 0xb1));

@@ -7,6 +7,7 @@
 
 #include "runtime/kernels/matmul_avx512.h"
 #include "runtime/kernels/detail.h"
+#include "runtime/kernels/stream_avx512.h"
 #include "runtime/kernels/unpack_more_avx512.h"
 
 // Few rows of x: one pass over the weights at memory speed. Weights are unpacked in registers and
@@ -188,21 +189,19 @@ struct Shape {
   std::int64_t chunks, chunk_bytes, row_bytes, tail, tail_bytes;
 };
 
-// R rows of W times one row of x.
+// R rows of W times one row of x. `stream`: also fetch what comes later.
 template <int R, class U>
 BANDWALL_INLINE void dot_rows(const U& u, const Byte* w, const Shape& shape,
                               const ActivationPointers& x, const PaddedTail& tail,
-                              std::int64_t ahead, float* out) {
+                              const Stream* stream, float* out) {
   __m512 sums[R];
   for (int r = 0; r < R; ++r) sums[r] = _mm512_setzero_ps();
   ActivationChunk chunk;
   for (std::int64_t k = 0; k < shape.chunks; ++k) {
+    if (stream != nullptr) stream->fetch(w + k * R * shape.chunk_bytes, R * shape.chunk_bytes);
     load_activations(u, {x.q + 256 * k, x.scale + 8 * k, x.sums + 16 * k}, chunk);
     for (int r = 0; r < R; ++r) {
       const Byte* block = w + r * shape.row_bytes + k * shape.chunk_bytes;
-      for (std::int64_t line = 0; line < shape.chunk_bytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(block + ahead + line), _MM_HINT_T0);
-      }
       sums[r] = dot_chunk(u, block, chunk, sums[r]);
     }
   }
@@ -223,8 +222,7 @@ void few_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
   const Shape shape = {a.cols / 256, chunk_bytes, a.row_bytes, a.cols % 256,
                        chunk_bytes * (a.cols % 256) / 256};
   const Byte* w = reinterpret_cast<const Byte*>(a.w);
-  // The hardware follows such streams poorly; measured best for one row and for several.
-  constexpr std::int64_t far = U::kRows < 4 ? 8192 : 16384;
+  const Stream stream(a);
   for (std::int64_t i0 = 0; i0 < a.n_used; i0 += kFewRows) {
     const int n = static_cast<int>(a.n_used - i0 < kFewRows ? a.n_used - i0 : kFewRows);
     ActivationPointers x[kFewRows];
@@ -243,13 +241,13 @@ void few_rows(const MatmulArgs& a, const U& u, std::int64_t chunk_bytes) {
     std::int64_t r = a.row_begin;
     for (; r + U::kRows <= a.row_end; r += U::kRows) {
       for (int i = 0; i < n; ++i) {
-        dot_rows<U::kRows>(u, w + r * a.row_bytes, shape, x[i], tails[i], i == 0 ? far : 0,
-                           y + i * a.y_stride + r);
+        dot_rows<U::kRows>(u, w + r * a.row_bytes, shape, x[i], tails[i],
+                           i == 0 ? &stream : nullptr, y + i * a.y_stride + r);
       }
     }
     for (; r < a.row_end; ++r) {
       for (int i = 0; i < n; ++i) {
-        dot_rows<1>(u, w + r * a.row_bytes, shape, x[i], tails[i], 0, y + i * a.y_stride + r);
+        dot_rows<1>(u, w + r * a.row_bytes, shape, x[i], tails[i], nullptr, y + i * a.y_stride + r);
       }
     }
   }
