@@ -25,15 +25,18 @@ inline constexpr int kAttentionValueDims = kMostValueDims;  // widest values tha
 
 // Cells [from, to) of `cells`, dimensions [first, first + dims), as rows of `padded` floats that
 // start `stride` floats apart at row `from`; beyond `dims` they are 0. Of plain types a line per
-// cell is asked for from `ahead` on. The one place that knows how keys and values are stored,
-// besides the direct loads of values.
+// cell is asked for from `ahead` on, of packed ones the whole cell unless `ahead` is the tile
+// itself (keys: their scores ask). The one place that knows how keys and values are stored, besides
+// the direct loads of values.
 template <class L>
 void expand_rows(ExpandCells expand, const Cells& cells, int from, int to, std::int64_t first,
                  std::int64_t dims, std::int64_t padded, float* rows, std::int64_t stride,
                  const std::byte* ahead) {
   if (cells.packed != nullptr) {
-    const std::byte* at = cells.at + from * cells.stride;
-    expand({cells.packed, at, cells.stride, to - from, first, dims}, rows + from * stride, stride);
+    const std::int64_t skipped = from * cells.stride;
+    expand({cells.packed, cells.at + skipped, cells.stride, to - from, first, dims,
+            ahead == cells.at ? nullptr : ahead + skipped},
+           rows + from * stride, stride);
     for (int c = from; c < to && dims < padded; ++c) {
       for (std::int64_t i = dims; i < padded; ++i) rows[c * stride + i] = 0.0f;
     }
@@ -128,7 +131,7 @@ struct AttentionWork {
   int units;
   std::int64_t q_dims;      // padded dimensions of q_space
   std::int64_t begin, end;  // cells that some query of the slice sees
-  const std::byte *next_k, *ahead_k, *ahead_v;
+  const std::byte *ahead_k, *ahead_v;
   int lo, hi;                                    // the same within the tile
   int from[kAttentionRows], to[kAttentionRows];  // cells of the tile that a position sees
   AttentionState<L> states[kAttentionRows];      // of the chunk that starts at a row
@@ -274,11 +277,8 @@ void score_tile(AttentionWork<L>& w, std::int64_t first, std::int64_t dims, std:
     const int end = begin + kAttentionBlock;
     const int lo = w.lo > begin ? w.lo : begin, hi = w.hi < end ? w.hi : end;
     float* rows = w.k_space - begin * kStride;
-    if (w.k.packed != nullptr && w.next_k != nullptr) {
-      ask<L>(w.next_k + lo * w.k.stride, (hi - lo) * w.k.stride);
-    }
     expand_rows<L>(w.expand, w.k, lo, hi, first, dims, padded, rows, kStride,
-                   w.ahead_k != nullptr ? w.ahead_k : w.k.at);
+                   w.k.packed == nullptr && w.ahead_k != nullptr ? w.ahead_k : w.k.at);
     for (int c = begin; c < end; ++c) {  // cells that nobody sees may hold anything
       if (c >= lo && c < hi) continue;
       for (std::int64_t d = 0; d < padded; ++d) rows[c * kStride + d] = 0.0f;
@@ -359,7 +359,7 @@ void value_tile(AttentionWork<L>& w) {
   Cells v = w.v;
   const bool shared = w.units > 1 && v.half && v.dim <= kAttentionValueDims;
   if (shared || v.packed != nullptr) {
-    ask<L>(ahead, (w.hi - w.lo) * w.v.stride);
+    if (shared) ask<L>(ahead, (w.hi - w.lo) * w.v.stride);
     expand_rows<L>(w.expand, v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim, ahead);
     ahead = reinterpret_cast<const std::byte*>(w.v_space);
     v = Cells{ahead, v.dim * 4, v.dim, false, nullptr};
@@ -435,8 +435,7 @@ void attend_tile(AttentionWork<L>& w, std::int64_t base) {
   w.v.at = a.v + place * a.v_stride;
   // The next tile is asked for while this one is worked on.
   const bool more = base + kAttentionTile < w.end;
-  w.next_k = more ? a.k + ahead * a.k_stride : nullptr;
-  w.ahead_k = w.k.packed == nullptr ? w.next_k : nullptr;
+  w.ahead_k = more ? a.k + ahead * a.k_stride : nullptr;
   w.ahead_v = more ? a.v + ahead * a.v_stride : w.v.at;
   score_all<L>(w);
   soften_tile<L>(w);

@@ -95,6 +95,7 @@ struct CellRun {
   const std::byte* cells = nullptr;
   std::int64_t stride = 0, count = 0;
   std::int64_t first = 0, dims = 0;
+  const std::byte* ahead = nullptr;  // as many cells that are needed next; a hint
 };
 
 // A rotation of every `size` neighbouring values (64, 128 or 256): the Walsh-Hadamard matrix over

@@ -31,6 +31,7 @@ KvCodebook with_boundaries(KvCodebook book) {
   for (int i = 0; i + 1 < book.count; ++i) {
     book.boundaries[i] = (book.values[i] + book.values[i + 1]) / 2;
   }
+  for (int i = book.count; i < 16; ++i) book.values[i] = book.values[i - book.count];
   return book;
 }
 

@@ -13,7 +13,7 @@
 namespace bandwall {
 
 // A codebook of Lloyd and Max: centroids of the coordinates of random unit vectors times the root
-// of their size, for blocks of this size, in rising order; 8 or 16 of them.
+// of their size, for blocks of this size, in rising order; 8 (they repeat) or 16.
 struct KvCodebook {
   float values[16];
   float boundaries[15];  // halfway between neighbours

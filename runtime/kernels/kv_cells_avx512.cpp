@@ -50,16 +50,17 @@ struct CellLanes {
       _mm512_storeu_ps(out + 16 * i, _mm512_permutexvar_ps(_mm512_srlv_epi32(q, shifts), t));
     }
   }
-  // Sixteen codes of 3 bits in 6 bytes; the table repeats after 8 values.
+  // Sixteen codes of 3 bits in 6 bytes; the look-up takes 4 bits, so the table repeats after 8.
   static void triples_16(const CellByte* in, Table t, float* out) {
-    std::uint16_t c[3];
-    __builtin_memcpy(c, in, 6);
-    const int low = c[0] | (c[1] & 0xff) << 16, high = c[1] >> 8 | c[2] << 8;
-    const __m512i q = _mm512_mask_set1_epi32(_mm512_set1_epi32(low), 0xff00, high);
-    const __m512i shifts =
-        _mm512_setr_epi32(0, 3, 6, 9, 12, 15, 18, 21, 0, 3, 6, 9, 12, 15, 18, 21);
-    const __m512i code = _mm512_and_si512(_mm512_srlv_epi32(q, shifts), _mm512_set1_epi32(7));
-    _mm512_storeu_ps(out, _mm512_permutexvar_ps(code, t));
+    std::uint32_t low;
+    std::uint16_t high;
+    __builtin_memcpy(&low, in, 4);
+    __builtin_memcpy(&high, in + 4, 2);
+    const auto codes = static_cast<long long>(low | static_cast<std::uint64_t>(high) << 32);
+    const __m128i places =
+        _mm_setr_epi8(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45);
+    const __m128i bytes = _mm_multishift_epi64_epi8(places, _mm_set1_epi64x(codes));
+    _mm512_storeu_ps(out, _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(bytes), t));
   }
   static void five_bits_32(const CellByte* fifth, const CellByte* in, Vec d, int base, Vec min,
                            float* out) {

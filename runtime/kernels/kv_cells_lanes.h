@@ -11,35 +11,67 @@ namespace bandwall {
 
 using CellByte = std::uint8_t;
 
-// A block of 32 values; q8_0: 34 bytes and so on.
-template <class C>
-void expand_block_32(Format format, const CellByte* in, float* out) {
+// A block of 32 values; q8_0: 34 bytes and so on. `steps` is the table that the look-ups take.
+template <class C, Format kFormat>
+void expand_block_32(const CellByte* in, const typename C::Table& steps, float* out) {
   const auto d = C::half(in);
-  switch (format) {
-    case Format::Q8_0:
-      return C::bytes_32(in + 2, d, out);
-    case Format::Q4_0:
-      return C::nibbles_32(in + 2, C::scaled(C::steps(-8.0f), d), out);
-    case Format::IQ4_NL:
-      return C::nibbles_32(in + 2, C::scaled(C::table(iq4_codebook().values), d), out);
-    case Format::Q4_1:
-      return C::nibbles_32(in + 4, C::plus(C::scaled(C::steps(0.0f), d), C::half(in + 2)), out);
-    case Format::Q5_0:
-      return C::five_bits_32(in + 2, in + 6, d, -16, C::half_zero(), out);
-    default:  // Q5_1
-      return C::five_bits_32(in + 4, in + 8, d, 0, C::half(in + 2), out);
+  if constexpr (kFormat == Format::Q8_0) C::bytes_32(in + 2, d, out);
+  if constexpr (kFormat == Format::Q4_0 || kFormat == Format::IQ4_NL) {
+    C::nibbles_32(in + 2, C::scaled(steps, d), out);
+  }
+  if constexpr (kFormat == Format::Q4_1) {
+    C::nibbles_32(in + 4, C::plus(C::scaled(steps, d), C::half(in + 2)), out);
+  }
+  if constexpr (kFormat == Format::Q5_0) {
+    C::five_bits_32(in + 2, in + 6, d, -16, C::half_zero(), out);
+  }
+  if constexpr (kFormat == Format::Q5_1) {
+    C::five_bits_32(in + 4, in + 8, d, 0, C::half(in + 2), out);
   }
 }
 
-template <class C>
-void expand_codebook_block(const KvFormat& type, const CellByte* in, float* out) {
-  const auto table = C::scaled(C::table(kv_codebook(type).values), C::half(in));
-  const std::int64_t n = type.values_per_block;
-  in += 2;
-  if (type.index_bits == 4) {
-    for (std::int64_t i = 0; i < n; i += 32) C::pairs_32(in + i / 2, table, out + i);
-  } else {
-    for (std::int64_t i = 0; i < n; i += 16) C::triples_16(in + i / 8 * 3, table, out + i);
+// Asks for the cell that is as far ahead as run.ahead says.
+template <class L>
+__attribute__((always_inline)) inline void ask_for_cell(const CellRun& run, std::int64_t cell,
+                                                        std::int64_t bytes) {
+  const std::byte* at = run.ahead + cell * run.stride;
+  for (std::int64_t b = 0; b < bytes; b += 64) L::prefetch_far(at + b);
+}
+
+template <class L, class C, Format kFormat>
+void expand_run_32(const CellRun& run, float* rows, std::int64_t row_stride) {
+  const std::int64_t size = run.type->bytes_per_block;
+  const auto steps = kFormat == Format::IQ4_NL ? C::table(iq4_codebook().values)
+                     : kFormat == Format::Q4_0 ? C::steps(-8.0f)
+                                               : C::steps(0.0f);
+  for (std::int64_t c = 0; c < run.count; ++c, rows += row_stride) {
+    if (run.ahead != nullptr) ask_for_cell<L>(run, c, run.stride);
+    const auto* in = reinterpret_cast<const CellByte*>(run.cells + c * run.stride);
+    in += run.first / 32 * size;
+    for (std::int64_t d = 0; d < run.dims; d += 32, in += size) {
+      expand_block_32<C, kFormat>(in, steps, rows + d);
+    }
+  }
+}
+
+template <class L, class C>
+void expand_codebook_run(const CellRun& run, float* rows, std::int64_t row_stride) {
+  const std::int64_t n = run.type->values_per_block, size = run.type->bytes_per_block;
+  const int bits = run.type->index_bits;
+  const auto book = C::table(kv_codebook(*run.type).values);
+  for (std::int64_t c = 0; c < run.count; ++c, rows += row_stride) {
+    if (run.ahead != nullptr) ask_for_cell<L>(run, c, run.stride);
+    const auto* in = reinterpret_cast<const CellByte*>(run.cells + c * run.stride);
+    in += run.first / n * size;
+    for (std::int64_t d = 0; d < run.dims; d += n, in += size) {
+      const auto table = C::scaled(book, C::half(in));
+      for (std::int64_t i = 0; i < n && bits == 4; i += 32) {
+        C::pairs_32(in + 2 + i / 2, table, rows + d + i);
+      }
+      for (std::int64_t i = 0; i < n && bits == 3; i += 16) {
+        C::triples_16(in + 2 + i / 8 * 3, table, rows + d + i);
+      }
+    }
   }
 }
 
@@ -66,22 +98,27 @@ void expand_plain(Format storage, const std::byte* cell, std::int64_t dims, floa
 
 template <class L, class C>
 void expand_cells_lanes(const CellRun& run, float* rows, std::int64_t row_stride) {
-  const KvFormat& type = *run.type;
-  const std::int64_t n = type.values_per_block, size = type.bytes_per_block;
-  const std::byte* cell = run.cells + run.first / n * size;
-  for (std::int64_t c = 0; c < run.count; ++c, cell += run.stride, rows += row_stride) {
-    const auto* in = reinterpret_cast<const CellByte*>(cell);
-    if (type.index_bits > 0) {
-      for (std::int64_t d = 0; d < run.dims; d += n, in += size) {
-        expand_codebook_block<C>(type, in, rows + d);
-      }
-    } else if (!type.quantized) {
-      expand_plain<L>(type.storage, cell, run.dims, rows);
-    } else {
-      for (std::int64_t d = 0; d < run.dims; d += n, in += size) {
-        expand_block_32<C>(type.storage, in, rows + d);
-      }
-    }
+  if (run.type->index_bits > 0) return expand_codebook_run<L, C>(run, rows, row_stride);
+  switch (run.type->storage) {
+    case Format::Q8_0:
+      return expand_run_32<L, C, Format::Q8_0>(run, rows, row_stride);
+    case Format::Q5_1:
+      return expand_run_32<L, C, Format::Q5_1>(run, rows, row_stride);
+    case Format::Q5_0:
+      return expand_run_32<L, C, Format::Q5_0>(run, rows, row_stride);
+    case Format::Q4_1:
+      return expand_run_32<L, C, Format::Q4_1>(run, rows, row_stride);
+    case Format::Q4_0:
+      return expand_run_32<L, C, Format::Q4_0>(run, rows, row_stride);
+    case Format::IQ4_NL:
+      return expand_run_32<L, C, Format::IQ4_NL>(run, rows, row_stride);
+    default:
+      break;
+  }
+  const std::int64_t first = run.first * run.type->bytes_per_block;
+  for (std::int64_t c = 0; c < run.count; ++c, rows += row_stride) {
+    if (run.ahead != nullptr) ask_for_cell<L>(run, c, run.stride);
+    expand_plain<L>(run.type->storage, run.cells + c * run.stride + first, run.dims, rows);
   }
 }
 
