@@ -133,7 +133,7 @@ std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row
     rows = std::clamp<std::int64_t>(share, kShareBytes, 4 * kShareBytes) /
            std::max<std::int64_t>(1, row_bytes);
   } else {
-    rows = std::min<std::int64_t>(total_rows / (threads * 8), 512);
+    rows = std::min<std::int64_t>(total_rows / (threads * 8), 1024);
   }
   return std::max<std::int64_t>(1, (rows + kGranule / 2) / kGranule) * kGranule;
 }

@@ -20,19 +20,23 @@ namespace {
 
 constexpr int kBlock = 8;                        // rows of x per register block
 constexpr std::int64_t kPass = 128;              // rows of x per pass, a bound
-constexpr std::int64_t kPackBytes = 128 * 1024;  // activations of one pass
+constexpr std::int64_t kAhead = 256;             // columns of W asked for ahead of time
+constexpr std::int64_t kPackBytes = 256 * 1024;  // activations of one pass
 
-// Activations of a pass, chunk after chunk, row after row; per chunk and row 256 values, 8 scales,
-// and per group the start of the integer sum, minus scale times sum, and the sum in 16 bits.
-struct Packed {
+// Activations of a pass, chunk after chunk, row after row, so that they stream through the first
+// cache level; per chunk and row 256 values, 8 scales, and per group the start of the integer sum,
+// minus scale times sum, and the sum in 16 bits. And the tile and the sums of 32 rows of W.
+struct Work {
   alignas(64) std::int8_t q[kPackBytes];
   alignas(64) float scale[kPackBytes / 32];
   alignas(64) std::int32_t start[kPackBytes / 16];
   alignas(64) float sum[kPackBytes / 16];
   alignas(64) std::int32_t pair[kPackBytes / 32];
+  alignas(64) float sums[kPass * kTileRows];
+  Tile tile;
 };
 
-thread_local Packed packed_rows;
+thread_local Work thread_work;
 
 BANDWALL_INLINE void transpose(const Byte* in, std::int64_t in_stride, Byte* out,
                                std::int64_t out_stride) {
@@ -111,7 +115,7 @@ struct ByRow {
     for (int r = 0; r < 16; ++r) {
       __m512i v[4];
       __m512 scale = _mm512_setzero_ps(), min = _mm512_setzero_ps();
-      U::load(block.first + r * block.stride, v, scale, min);
+      U::load(block.row(r), v, scale, min);
       store_row<U::kOrder>(v, q[r]);
       if constexpr (U::kScaled) scale = _mm512_mul_ps(scale, U::lane_factor());
       _mm512_store_ps(s[r], scale);
@@ -135,12 +139,12 @@ struct ByRow {
   }
 };
 
-// 16 rows at a time. Integer minima need the scales of x to be those of chunks.
+// 16 rows at a time.
 template <class T, bool chunk_scales>
 struct ByBlock {
-  static_assert(chunk_scales || T::kMinima != Minima::Integer);
   static constexpr int kGroup = T::kGroup;
-  static constexpr Minima kMinima = T::kMinima;
+  static constexpr Minima kMinima =
+      T::kMinima == Minima::Integer && !chunk_scales ? Minima::Real : T::kMinima;
   static constexpr bool kChunkScales = chunk_scales;
   static constexpr std::int64_t kBytes = T::kBytes;
 
@@ -149,20 +153,16 @@ struct ByBlock {
     for (int g = 0; g < 16; ++g) offset[g] = T::offset(g);
     return _mm512_load_si512(offset);
   }
-  static void load(const RowBlock& block, Tile& tile, int half) { T::unpack(block, tile, half); }
+  static void load(const RowBlock& block, Tile& tile, int half) {
+    T::template unpack<kMinima>(block, tile, half);
+  }
 };
 
 // Up to 16 rows of one chunk into half a tile. `left` < chunk_bytes: the last, partial chunk.
-// `next`: the same place of a chunk that is needed soon.
 template <class S>
-void load_half(const Byte* w, std::int64_t row_bytes, int rows, std::int64_t left, const Byte* next,
-               Tile& tile, int half) {
+void load_half(const Byte* w, std::int64_t row_bytes, int rows, std::int64_t left, Tile& tile,
+               int half) {
   if (rows >= 16 && left >= S::kBytes) {
-    for (std::int64_t r = 0; r < 16; ++r) {
-      for (std::int64_t line = 0; line < S::kBytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(next + r * row_bytes + line), _MM_HINT_T0);
-      }
-    }
     S::load({w, row_bytes}, tile, half);
     return;
   }
@@ -203,18 +203,28 @@ BANDWALL_INLINE void dot_group(const Tile& tile, int g, const std::int8_t* q,
   }
 }
 
+// A chunk of columns: where its first row of x lies in Work, how many groups it has, and whether
+// sums begin with it.
+struct Columns {
+  std::int64_t at;
+  int groups;
+  bool fresh;
+};
+
 // A tile times N rows of x, one chunk; adds to `sums` (kTileRows floats per row of x). Every group
 // of x has a scale.
 template <class S, int N>
-BANDWALL_INLINE void multiply_groups(const Packed& p, const Tile& tile, int groups, std::int64_t at,
-                                     float* sums) {
+BANDWALL_INLINE void multiply_groups(const Work& p, const Tile& tile, const Columns& c,
+                                     std::int64_t at, float* sums) {
   const float* x_scale = p.scale + 8 * at;
   const float* x_sum = p.sum + 16 * at;
   __m512 total[2][N];
   for (int i = 0; i < N; ++i) {
-    for (int z = 0; z < 2; ++z) total[z][i] = _mm512_load_ps(sums + kTileRows * i + 16 * z);
+    for (int z = 0; z < 2; ++z) {
+      total[z][i] = c.fresh ? _mm512_setzero_ps() : _mm512_load_ps(sums + kTileRows * i + 16 * z);
+    }
   }
-  for (int g = 0; g < groups; ++g) {
+  for (int g = 0; g < c.groups; ++g) {
     __m512i dot[2][N];
     dot_group<S>(tile, g, p.q + 256 * at, p.start + 16 * at, dot);
     BANDWALL_UNROLL
@@ -223,9 +233,9 @@ BANDWALL_INLINE void multiply_groups(const Packed& p, const Tile& tile, int grou
       const __m512 min = _mm512_load_ps(tile.min[g] + 16 * z);
       BANDWALL_UNROLL
       for (int i = 0; i < N; ++i) {
-        const __m512 x = _mm512_set1_ps(x_scale[8 * i + g * S::kGroup / 32]);
+        const __m512 factor = _mm512_set1_ps(x_scale[8 * i + g * S::kGroup / 32]);
         const __m512 value = _mm512_cvtepi32_ps(dot[z][i]);
-        total[z][i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), x, total[z][i]);
+        total[z][i] = _mm512_fmadd_ps(_mm512_mul_ps(value, scale), factor, total[z][i]);
         if constexpr (S::kMinima == Minima::Real) {
           const __m512 sum = _mm512_set1_ps(x_sum[16 * i + g]);
           total[z][i] = _mm512_fmadd_ps(min, sum, total[z][i]);
@@ -241,8 +251,8 @@ BANDWALL_INLINE void multiply_groups(const Packed& p, const Tile& tile, int grou
 // The same where all groups of x share a scale: minima are an integer product of their own, and x
 // is scaled once.
 template <class S, int N>
-BANDWALL_INLINE void multiply_chunk(const Packed& p, const Tile& tile, std::int64_t at,
-                                    float* sums) {
+BANDWALL_INLINE void multiply_chunk(const Work& p, const Tile& tile, const Columns& c,
+                                    std::int64_t at, float* sums) {
   __m512i dot[2][N];
   __m512 total[2][N];
   for (int i = 0; i < N; ++i) {
@@ -271,8 +281,8 @@ BANDWALL_INLINE void multiply_chunk(const Packed& p, const Tile& tile, std::int6
         const __m512i min = _mm512_load_si512(tile.min_pair[pair] + 16 * z);
         BANDWALL_UNROLL
         for (int i = 0; i < N; ++i) {
-          const __m512i x = _mm512_set1_epi32(x_pair[8 * i + pair]);
-          dot[z][i] = _mm512_dpwssd_epi32(dot[z][i], min, x);
+          const __m512i sums16 = _mm512_set1_epi32(x_pair[8 * i + pair]);
+          dot[z][i] = _mm512_dpwssd_epi32(dot[z][i], min, sums16);
         }
       }
     }
@@ -285,93 +295,129 @@ BANDWALL_INLINE void multiply_chunk(const Packed& p, const Tile& tile, std::int6
   }
   const float* x_scale = p.scale + 8 * at;
   for (int i = 0; i < N; ++i) {
-    const __m512 x = _mm512_set1_ps(x_scale[8 * i]);
+    const __m512 factor = _mm512_set1_ps(x_scale[8 * i]);
     for (int z = 0; z < 2; ++z) {
       float* to = sums + kTileRows * i + 16 * z;
-      _mm512_store_ps(to, _mm512_fmadd_ps(total[z][i], x, _mm512_load_ps(to)));
+      const __m512 before = c.fresh ? _mm512_setzero_ps() : _mm512_load_ps(to);
+      _mm512_store_ps(to, _mm512_fmadd_ps(total[z][i], factor, before));
     }
   }
 }
 
 template <class S, int N>
-void multiply_block(const Packed& p, const Tile& tile, int groups, std::int64_t at, float* sums) {
+void multiply_block(const Work& p, const Tile& tile, const Columns& c, std::int64_t i,
+                    float* sums) {
   if constexpr (S::kChunkScales) {
-    multiply_chunk<S, N>(p, tile, at, sums);
+    multiply_chunk<S, N>(p, tile, c, c.at + i, sums);
   } else {
-    multiply_groups<S, N>(p, tile, groups, at, sums);
+    multiply_groups<S, N>(p, tile, c, c.at + i, sums);
+  }
+}
+
+// One chunk of each row of the tile that comes next; nullptr: none.
+struct Coming {
+  const Byte* w;
+  std::int64_t row_bytes;
+  std::int64_t rows;
+};
+
+// A part of its rows at a time: more lines than a core can wait for at once would stop it.
+template <class S>
+BANDWALL_INLINE void fetch(const Coming& next, std::int64_t part, std::int64_t parts) {
+  if (next.w == nullptr) return;
+  for (std::int64_t r = next.rows * part / parts; r < next.rows * (part + 1) / parts; ++r) {
+    for (std::int64_t line = 0; line < S::kBytes; line += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(next.w + r * next.row_bytes + line), _MM_HINT_T0);
+    }
   }
 }
 
 // Register blocks of nearly equal size: a short last one would wait on its own sums.
 template <class S>
-void multiply_tile(const Packed& p, const Tile& tile, int groups, std::int64_t at, std::int64_t n,
-                   float* sums) {
-  std::int64_t blocks = (n + kBlock - 1) / kBlock;
+void multiply_tile(const Work& p, const Tile& tile, const Columns& c, const Coming& next,
+                   std::int64_t n, float* sums) {
+  const std::int64_t parts = (n + kBlock - 1) / kBlock;
+  std::int64_t blocks = parts;
   for (std::int64_t i = 0; i < n; --blocks) {
+    fetch<S>(next, parts - blocks, parts);
     const std::int64_t size = (n - i + blocks - 1) / blocks;
     float* to = sums + kTileRows * i;
     switch (size) {
       case 8:
-        multiply_block<S, 8>(p, tile, groups, at + i, to);
+        multiply_block<S, 8>(p, tile, c, i, to);
         break;
       case 7:
-        multiply_block<S, 7>(p, tile, groups, at + i, to);
+        multiply_block<S, 7>(p, tile, c, i, to);
         break;
       case 6:
-        multiply_block<S, 6>(p, tile, groups, at + i, to);
+        multiply_block<S, 6>(p, tile, c, i, to);
         break;
       case 5:
-        multiply_block<S, 5>(p, tile, groups, at + i, to);
+        multiply_block<S, 5>(p, tile, c, i, to);
         break;
       case 4:
-        multiply_block<S, 4>(p, tile, groups, at + i, to);
+        multiply_block<S, 4>(p, tile, c, i, to);
         break;
       case 3:
-        multiply_block<S, 3>(p, tile, groups, at + i, to);
+        multiply_block<S, 3>(p, tile, c, i, to);
         break;
       case 2:
-        multiply_block<S, 2>(p, tile, groups, at + i, to);
+        multiply_block<S, 2>(p, tile, c, i, to);
         break;
       default:
-        multiply_block<S, 1>(p, tile, groups, at + i, to);
+        multiply_block<S, 1>(p, tile, c, i, to);
         break;
     }
     i += size;
   }
 }
 
+// Columns [from, from + count) of the rows of x lie one after the other in ActivationRows.
+template <class S>
+BANDWALL_INLINE void prepare_chunk(const ActivationRows& x, std::int64_t from, std::int64_t count,
+                                   __m512i negative_offsets, std::int64_t at, Work& work) {
+  const auto groups = static_cast<__mmask16>((1u << (count / 16)) - 1);
+  const auto scales = static_cast<__mmask16>((1u << (count / 32)) - 1);
+  for (std::int64_t j = 0; j < count; j += 64) {
+    const __mmask64 there = count - j < 64 ? (__mmask64{1} << (count - j)) - 1 : ~__mmask64{0};
+    _mm512_store_si512(work.q + 256 * at + j, _mm512_maskz_loadu_epi8(there, x.q8 + from + j));
+  }
+  const __m512 scale = _mm512_maskz_loadu_ps(scales, x.scale + from / 32);
+  const __m256i sums = _mm256_maskz_loadu_epi16(groups, x.sums16 + from / 16);
+  __m512i wide = _mm512_cvtepi16_epi32(sums);
+  __m512 group_scale = scale;
+  if constexpr (S::kGroup == 32) {
+    wide = _mm512_zextsi256_si512(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+  } else {
+    group_scale = _mm512_permutexvar_ps(
+        _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), scale);
+  }
+  _mm256_store_ps(work.scale + 8 * at, _mm512_castps512_ps256(scale));
+  if constexpr (S::kMinima == Minima::Integer) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(work.pair + 8 * at), _mm512_cvtepi32_epi16(wide));
+    return;
+  }
+  _mm512_store_si512(work.start + 16 * at, _mm512_mullo_epi32(wide, negative_offsets));
+  if constexpr (S::kMinima == Minima::Real) {
+    const __m512 negative = _mm512_xor_ps(group_scale, _mm512_set1_ps(-0.0f));
+    _mm512_store_ps(work.sum + 16 * at, _mm512_mul_ps(_mm512_cvtepi32_ps(wide), negative));
+  }
+}
+
 // Rows i0 .. of x, columns k0 .. (a whole number of groups).
-template <int group>
-void pack(__m512i offsets, const MatmulArgs& a, std::int64_t i0, std::int64_t n, std::int64_t k0,
-          std::int64_t width, Packed& packed) {
-  const __m512i negative_offsets = _mm512_sub_epi32(_mm512_setzero_si512(), offsets);
+template <class S>
+void prepare(const MatmulArgs& a, std::int64_t i0, std::int64_t n, std::int64_t k0,
+             std::int64_t width, Work& work) {
+  const __m512i negative_offsets = _mm512_sub_epi32(_mm512_setzero_si512(), S::offsets());
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t row = a.x_rows == nullptr ? i0 + i : a.x_rows[i0 + i];
-    for (std::int64_t k = 0; k < width; k += 256) {
-      const std::int64_t from = row * a.cols + k0 + k, at = k / 256 * n + i;
-      const std::int64_t count = width - k < 256 ? width - k : 256;
-      const auto groups = static_cast<__mmask16>((1u << (count / 16)) - 1);
-      const auto scales = static_cast<__mmask16>((1u << (count / 32)) - 1);
-      for (std::int64_t j = 0; j < count; j += 32) {
-        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a.x.q8 + from + j));
-        _mm256_store_si256(reinterpret_cast<__m256i*>(packed.q + 256 * at + j), v);
-      }
-      const __m512 scale = _mm512_maskz_loadu_ps(scales, a.x.scale + from / 32);
-      const __m256i sums = _mm256_maskz_loadu_epi16(groups, a.x.sums16 + from / 16);
-      __m512i wide = _mm512_cvtepi16_epi32(sums);
-      __m512 group_scale = scale;
-      if constexpr (group == 32) {
-        wide = _mm512_zextsi256_si512(_mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
-      } else {
-        group_scale = _mm512_permutexvar_ps(
-            _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), scale);
-      }
-      _mm256_store_ps(packed.scale + 8 * at, _mm512_castps512_ps256(scale));
-      _mm512_store_si512(packed.start + 16 * at, _mm512_mullo_epi32(wide, negative_offsets));
-      const __m512 negative = _mm512_xor_ps(group_scale, _mm512_set1_ps(-0.0f));
-      _mm512_store_ps(packed.sum + 16 * at, _mm512_mul_ps(_mm512_cvtepi32_ps(wide), negative));
-      _mm256_store_si256(reinterpret_cast<__m256i*>(packed.pair + 8 * at),
-                         _mm512_cvtepi32_epi16(wide));
+    const std::int64_t from = row * a.cols + k0;
+    std::int64_t k = 0;
+    for (; k + 256 <= width; k += 256) {
+      prepare_chunk<S>(a.x, from + k, 256, negative_offsets, k / 256 * n + i, work);
+    }
+    if (k < width) {
+      prepare_chunk<S>(a.x, from + k, width - k, negative_offsets, k / 256 * n + i, work);
     }
   }
 }
@@ -392,12 +438,6 @@ void load_sums(const float* y, std::int64_t y_stride, int rows, std::int64_t n, 
   }
 }
 
-void clear_sums(std::int64_t n, float* sums) {
-  for (std::int64_t i = 0; i < kTileRows * n; i += 16) {
-    _mm512_store_ps(sums + i, _mm512_setzero_ps());
-  }
-}
-
 void store_sums(const float* sums, std::int64_t n, int rows, float* y, std::int64_t y_stride) {
   const __mmask16 low = first_lanes(rows), high = first_lanes(rows - 16);
   for (std::int64_t i = 0; i < n; ++i) {
@@ -409,54 +449,54 @@ void store_sums(const float* sums, std::int64_t n, int rows, float* y, std::int6
   }
 }
 
+// kTileRows rows of W times columns k0 .. of the prepared rows of x.
+template <class S>
+void multiply_rows(const MatmulArgs& a, std::int64_t r, std::int64_t n, std::int64_t k0,
+                   std::int64_t width, Work& work, float* y) {
+  const int rows = static_cast<int>(a.row_end - r < kTileRows ? a.row_end - r : kTileRows);
+  const Byte* first = reinterpret_cast<const Byte*>(a.w) + r * a.row_bytes + k0 / 256 * S::kBytes;
+  const Byte* next = r + kTileRows < a.row_end ? first + kTileRows * a.row_bytes
+                                               : reinterpret_cast<const Byte*>(a.next);
+  if (k0 > 0) load_sums(y, a.y_stride, rows, n, work.sums);
+  for (std::int64_t k = 0; k < width; k += 256) {
+    const Byte* w = first + k / 256 * S::kBytes;
+    const std::int64_t count = width - k < 256 ? width - k : 256;
+    const std::int64_t left = S::kBytes * count / 256;
+    load_half<S>(w, a.row_bytes, rows, left, work.tile, 0);
+    if (rows > 16) {  // else the other half is multiplied for nothing
+      load_half<S>(w + 16 * a.row_bytes, a.row_bytes, rows - 16, left, work.tile, 1);
+    }
+    const std::int64_t beyond = k + kAhead - width;
+    const Byte* after = beyond < 0 ? w + kAhead / 256 * S::kBytes : next;
+    if (beyond > 0 && after != nullptr) after += beyond / 256 * S::kBytes;
+    const Columns columns = {k / 256 * n, static_cast<int>(count / S::kGroup), k0 + k == 0};
+    multiply_tile<S>(work, work.tile, columns, {after, a.row_bytes, rows}, n, work.sums);
+  }
+  store_sums(work.sums, n, rows, y, a.y_stride);
+}
+
 template <class S>
 void many_rows(const MatmulArgs& a) {
-  constexpr std::int64_t chunk_bytes = S::kBytes;
-  Packed& x = packed_rows;
-  Tile tile = {};
-  alignas(64) float sums[kPass * kTileRows];
+  Work* work = &thread_work;
+  __asm__("" : "+r"(work));  // its address is not looked up again for every block
   for (std::int64_t i0 = 0; i0 < a.n_used; i0 += kPass) {
     const std::int64_t n = a.n_used - i0 < kPass ? a.n_used - i0 : kPass;
     const std::int64_t pass_width = kPackBytes / n / 256 * 256;
     for (std::int64_t k0 = 0; k0 < a.cols; k0 += pass_width) {
       const std::int64_t width = a.cols - k0 < pass_width ? a.cols - k0 : pass_width;
-      pack<S::kGroup>(S::offsets(), a, i0, n, k0, width, x);
+      prepare<S>(a, i0, n, k0, width, *work);
       for (std::int64_t r = a.row_begin; r < a.row_end; r += kTileRows) {
-        const int rows = static_cast<int>(a.row_end - r < kTileRows ? a.row_end - r : kTileRows);
-        float* y = a.y + i0 * a.y_stride + r;
-        if (k0 == 0) {
-          clear_sums(n, sums);
-        } else {
-          load_sums(y, a.y_stride, rows, n, sums);
-        }
-        for (std::int64_t k = 0; k < width; k += 256) {
-          const Byte* w =
-              reinterpret_cast<const Byte*>(a.w) + r * a.row_bytes + (k0 + k) / 256 * chunk_bytes;
-          const std::int64_t count = width - k < 256 ? width - k : 256;
-          const std::int64_t left = chunk_bytes * count / 256;
-          const int groups = static_cast<int>(count / S::kGroup);
-          const std::int64_t at = k / 256 * n;
-          // Two chunks on, or at the end of the rows that of the next tile.
-          const Byte* next = w + 2 * chunk_bytes;
-          if (k + 512 >= width) next += kTileRows * a.row_bytes - (width / 256 * chunk_bytes);
-          load_half<S>(w, a.row_bytes, rows, left, next, tile, 0);
-          if (rows > 16) {  // else the other half is multiplied for nothing
-            const std::int64_t second = 16 * a.row_bytes;
-            load_half<S>(w + second, a.row_bytes, rows - 16, left, next + second, tile, 1);
-          }
-          multiply_tile<S>(x, tile, groups, at, n, sums);
-        }
-        store_sums(sums, n, rows, y, a.y_stride);
+        multiply_rows<S>(a, r, n, k0, width, *work, a.y + i0 * a.y_stride + r);
       }
     }
   }
 }
 
 // K-quants: two ways, by the scales of x.
-template <class U, class T>
+template <class T>
 void by_scales(const MatmulArgs& a) {
   if (a.x.chunk_scales) return many_rows<ByBlock<T, true>>(a);
-  many_rows<ByRow<U>>(a);
+  many_rows<ByBlock<T, false>>(a);
 }
 
 }  // namespace
@@ -470,15 +510,15 @@ void many_rows_matmul(const MatmulArgs& a) {
     case Format::MXFP4:
       return many_rows<ByBlock<TileMxfp4, false>>(a);
     case Format::Q4_K:
-      return by_scales<Q4K, TileQ4K>(a);
+      return by_scales<TileQ4K>(a);
     case Format::Q5_K:
-      return by_scales<Q5K, TileQ5K>(a);
+      return by_scales<TileQ5K>(a);
     case Format::Q6_K:
-      return by_scales<Q6K, TileQ6K>(a);
+      return by_scales<TileQ6K>(a);
     case Format::Q3_K:
-      return by_scales<Q3K, TileQ3K>(a);
+      return by_scales<TileQ3K>(a);
     case Format::Q2_K:
-      return by_scales<Q2K, TileQ2K>(a);
+      return by_scales<TileQ2K>(a);
     case Format::Q4_1:
       return many_rows<ByRow<Q4_1>>(a);
     case Format::Q5_0:

@@ -19,21 +19,30 @@ struct Tile {
   alignas(64) float min_scale[kTileRows];
 };
 
+// Integer: of formats whose minima are integers times a factor, where all groups of x share a
+// scale.
 enum class Minima { None, Real, Integer };
 
-// 16 rows of W from one chunk on.
+// 16 rows of W from one chunk on. Rows are reached from four of them by multiples of the stride
+// that an address can hold: sixteen addresses would not fit into registers.
 struct RowBlock {
-  const Byte* first;
+  RowBlock(const Byte* first, std::int64_t row_bytes)
+      : row_0(first), fours{4 * row_bytes, 8 * row_bytes, 12 * row_bytes}, stride(row_bytes) {}
+  const Byte* row(int r) const { return row_0 + r * stride; }
+  const Byte* row_0;
+  std::int64_t fours[3];
   std::int64_t stride;
 };
 
 // out[d], lane r: bytes at + 4 d .. of row r.
 BANDWALL_INLINE void load_columns(const RowBlock& rows, int at, __m512i* out) {
   __m512i a[4];
+  std::int64_t stride = rows.stride;
+  __asm__("" : "+r"(stride));
   for (int z = 0; z < 4; ++z) {  // 128-bit lane l: row 4 l + z
-    const Byte* p = rows.first + z * rows.stride + at;
     const auto lane = [&](int l) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 4 * l * rows.stride));
+      const Byte* four = l == 0 ? rows.row_0 : rows.row_0 + rows.fours[l - 1];
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(four + z * stride + at));
     };
     a[z] = _mm512_castsi128_si512(lane(0));
     a[z] = _mm512_inserti32x4(a[z], lane(1), 1);
@@ -69,19 +78,32 @@ BANDWALL_INLINE void put_scales(Tile& tile, int half, int group, __m512i four, c
   }
 }
 
-// Minima of four groups, one byte each in every lane.
-BANDWALL_INLINE void put_minima(Tile& tile, int half, int group, __m512i four) {
-  const __m512i first =
-      _mm512_shuffle_epi8(four, _mm512_broadcast_i32x4(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8,
-                                                                     -1, 9, -1, 12, -1, 13, -1)));
-  const __m512i second =
-      _mm512_shuffle_epi8(four, _mm512_broadcast_i32x4(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10,
-                                                                     -1, 11, -1, 14, -1, 15, -1)));
-  _mm512_store_si512(tile.min_pair[group / 2] + 16 * half, first);
-  _mm512_store_si512(tile.min_pair[group / 2 + 1] + 16 * half, second);
+// Minima of four groups, one byte each in every lane; d: what all of them are multiplied with.
+template <Minima kind>
+BANDWALL_INLINE void put_minima(Tile& tile, int half, int group, __m512i four, __m512 d) {
+  if constexpr (kind == Minima::Real) {
+    for (int b = 0; b < 4; ++b) {
+      const __m512i v = _mm512_and_si512(_mm512_srli_epi32(four, static_cast<unsigned>(8 * b)),
+                                         _mm512_set1_epi32(0xff));
+      _mm512_store_ps(tile.min[group + b] + 16 * half, _mm512_mul_ps(_mm512_cvtepi32_ps(v), d));
+    }
+    return;
+  }
+  const auto words = [&](int low) {
+    const int z = -1, a = low, b = low + 1;
+    const auto byte = [](int v) { return static_cast<char>(v); };
+    return _mm512_shuffle_epi8(four, _mm512_broadcast_i32x4(_mm_setr_epi8(
+                                         byte(a), byte(z), byte(b), byte(z), byte(a + 4), byte(z),
+                                         byte(b + 4), byte(z), byte(a + 8), byte(z), byte(b + 8),
+                                         byte(z), byte(a + 12), byte(z), byte(b + 12), byte(z))));
+  };
+  _mm512_store_si512(tile.min_pair[group / 2] + 16 * half, words(0));
+  _mm512_store_si512(tile.min_pair[group / 2 + 1] + 16 * half, words(2));
+  _mm512_store_ps(tile.min_scale + 16 * half, d);
 }
 
 // The header of Q4_K and Q5_K; groups 1, 3, .. are `odd` times too large.
+template <Minima kind>
 BANDWALL_INLINE void put_6bit(const RowBlock& rows, Tile& tile, int half, float odd) {
   __m512i h[4];
   load_columns(rows, 0, h);
@@ -94,17 +116,18 @@ BANDWALL_INLINE void put_6bit(const RowBlock& rows, Tile& tile, int half, float 
   const __m512 factors[4] = {d, less, d, less};
   put_scales<Bytes8::Unsigned>(tile, half, 0, _mm512_and_si512(h[1], six), factors);
   put_scales<Bytes8::Unsigned>(tile, half, 4, scales, factors);
-  put_minima(tile, half, 0, _mm512_and_si512(h[2], six));
-  put_minima(tile, half, 4, minima);
-  _mm512_store_ps(tile.min_scale + 16 * half, low_halves(_mm512_srli_epi32(h[0], 16)));
+  const __m512 dmin = low_halves(_mm512_srli_epi32(h[0], 16));
+  put_minima<kind>(tile, half, 0, _mm512_and_si512(h[2], six), dmin);
+  put_minima<kind>(tile, half, 4, minima, dmin);
 }
 
 struct TileQ4K {
   static constexpr int kBytes = 144, kGroup = 32;
   static constexpr Minima kMinima = Minima::Integer;
   static int offset(int) { return 0; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
-    put_6bit(rows, tile, half, 0.0625f);  // high nibbles stay where they are
+    put_6bit<kind>(rows, tile, half, 0.0625f);  // high nibbles stay where they are
     for (int c = 0; c < 8; ++c) {
       __m512i v[4];
       load_columns(rows, 16 + 16 * c, v);
@@ -127,8 +150,9 @@ struct TileQ5K {
   static constexpr int kBytes = 176, kGroup = 32;
   static constexpr Minima kMinima = Minima::Integer;
   static int offset(int) { return 0; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
-    put_6bit(rows, tile, half, 1.0f);
+    put_6bit<kind>(rows, tile, half, 1.0f);
     __m512i fifth[8];
     load_columns(rows, 16, fifth);
     load_columns(rows, 32, fifth + 4);
@@ -153,6 +177,7 @@ struct TileQ6K {
   static constexpr int kBytes = 210, kGroup = 16;
   static constexpr Minima kMinima = Minima::None;
   static int offset(int) { return 32; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
     __m512i scales[4], end[4];
     load_columns(rows, 192, scales);
@@ -191,6 +216,7 @@ struct TileQ3K {
   static constexpr Minima kMinima = Minima::None;
   static int place(int j) { return j < 3 ? 2 * j : 4; }
   static int offset(int group) { return 4 << place(group / 2 % 4); }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
     put_all_scales(rows, tile, half);
     __m512i third[8];
@@ -243,20 +269,21 @@ struct TileQ2K {
   static constexpr int kBytes = 84, kGroup = 16;
   static constexpr Minima kMinima = Minima::Integer;
   static int offset(int) { return 0; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
     __m512i s[4], end[4];
     load_columns(rows, 0, s);
     load_columns(rows, 68, end);
-    const __m512 d = low_halves(end[3]);
+    const __m512 d = low_halves(end[3]), dmin = low_halves(_mm512_srli_epi32(end[3], 16));
     const __m512i nibble = bytes(15);
     for (int k = 0; k < 4; ++k) {  // groups 4 k ..: values times 1, 4 or 16, 64
       const __m512 first = _mm512_mul_ps(d, _mm512_set1_ps(k % 2 == 0 ? 1.0f : 0.0625f));
       const __m512 second = _mm512_mul_ps(first, _mm512_set1_ps(0.25f));
       const __m512 factors[4] = {first, first, second, second};
       put_scales<Bytes8::Unsigned>(tile, half, 4 * k, _mm512_and_si512(s[k], nibble), factors);
-      put_minima(tile, half, 4 * k, _mm512_and_si512(_mm512_srli_epi32(s[k], 4), nibble));
+      put_minima<kind>(tile, half, 4 * k, _mm512_and_si512(_mm512_srli_epi32(s[k], 4), nibble),
+                       dmin);
     }
-    _mm512_store_ps(tile.min_scale + 16 * half, low_halves(_mm512_srli_epi32(end[3], 16)));
     for (int part = 0; part < 4; ++part) {
       const int h = part / 2, c = part % 2;
       __m512i v[4];
@@ -276,7 +303,7 @@ BANDWALL_INLINE void put_half_scales(const RowBlock& rows, Tile& tile, int half,
   alignas(32) std::uint16_t d[8][16];
   for (int r = 0; r < 16; ++r) {
     for (int g = 0; g < 8; ++g) {
-      __builtin_memcpy(&d[g][r], rows.first + r * rows.stride + g * stride, 2);
+      __builtin_memcpy(&d[g][r], rows.row(r) + g * stride, 2);
     }
   }
   for (int g = 0; g < 8; ++g) {
@@ -289,6 +316,7 @@ struct TileQ8_0 {
   static constexpr int kBytes = 272, kGroup = 32;
   static constexpr Minima kMinima = Minima::None;
   static int offset(int) { return 128; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
     put_half_scales(rows, tile, half, 34);
     for (int c = 0; c < 16; ++c) {
@@ -305,6 +333,7 @@ struct TileQ4_0 {
   static constexpr int kBytes = 144, kGroup = 32;
   static constexpr Minima kMinima = Minima::None;
   static int offset(int) { return 8; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
     put_half_scales(rows, tile, half, 18);
     for (int g = 0; g < 8; ++g) {
@@ -324,10 +353,11 @@ struct TileMxfp4 {
   static constexpr int kBytes = 136, kGroup = 32;
   static constexpr Minima kMinima = Minima::None;
   static int offset(int) { return 12; }
+  template <Minima kind>
   BANDWALL_INLINE void unpack(const RowBlock& rows, Tile& tile, int half) {
     alignas(16) Byte e[8][16];
     for (int r = 0; r < 16; ++r) {
-      for (int g = 0; g < 8; ++g) e[g][r] = rows.first[r * rows.stride + 17 * g];
+      for (int g = 0; g < 8; ++g) e[g][r] = rows.row(r)[17 * g];
     }
     for (int g = 0; g < 8; ++g) {
       __m512i v[4];
