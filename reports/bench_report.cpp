@@ -84,6 +84,7 @@ Json fields(const BenchRow& r) {
           {"type_v", r.type_v},
           {"n_gpu_layers", 0},
           {"flash_attn", true},
+          {"use_mmap", r.mapped},
           {"n_prompt", r.n_prompt},
           {"n_gen", r.n_gen},
           {"n_depth", r.n_depth},

@@ -19,6 +19,7 @@ struct BenchRow {
   std::int64_t model_bytes = 0, parameters = 0;
   int threads = 0;
   std::int64_t n_batch = 0, n_ubatch = 0;
+  bool mapped = false;  // weights are used in the mapping of their file
   std::string type_k, type_v;
   std::int64_t n_prompt = 0, n_gen = 0, n_depth = 0;
   std::int64_t sequences = 1;  // that decode together

@@ -6,7 +6,7 @@
 //   Engine engine(model, {.context = 4096, .sequences = 8});
 //   engine.evaluate(prompt, Outputs::Last, &meter, 3);              // the prompt of sequence 3
 //   auto rows = engine.evaluate_step(tokens, &meter);               // tokens: {sequence, id}
-// Weights are used in place from the mapping; nothing is copied.
+// Weights are used in place, in the mapping or where the file was read to; nothing is copied again.
 // Logits are bitwise the same for every thread count. Not thread-safe; one owner; the model must
 // outlive its engines.
 #pragma once
@@ -25,21 +25,31 @@
 
 namespace bandwall {
 
-// A mapped model: all parts of the file, its spec, and where each tensor lies.
+struct Interrupted {};
+
+// Mapped: pages of the file come when touched, and the system may drop them. Copied: the whole file
+// is read into memory of this process, in huge pages where the system allows them, which read
+// faster.
+enum class Loading { Mapped, Copied };
+
+// A model in memory: all parts of the file, its spec, and where each tensor lies.
 class LoadedModel {
  public:
-  static LoadedModel open(const std::string& path);  // finds split siblings
+  // Finds split siblings. Copied: throws Error (Input) with the bytes needed and those available
+  // before anything is read, and Interrupted when the flag is set meanwhile.
+  static LoadedModel open(const std::string& path, Loading loading = Loading::Mapped,
+                          const std::atomic<bool>* interrupt = nullptr);
   static LoadedModel from_memory(std::span<const std::byte> bytes, std::string name);  // demo model
   LoadedModel(LoadedModel&&) noexcept;
   ~LoadedModel();
 
   const ModelSpec& spec() const;
   std::span<const GgufFile> files() const;
-  const std::byte* data(const TensorSpec& tensor) const;  // packed values, in the mapping
+  const std::byte* data(const TensorSpec& tensor) const;  // packed values, in place
   const GgufValue* metadata(std::string_view key) const;
   std::int64_t file_bytes() const;
   const std::vector<std::string>& notes() const;  // oddities that do no harm, for the user
-  std::vector<std::span<const std::byte>> mappings() const;  // of files; empty for memory
+  std::vector<std::span<const std::byte>> mappings() const;  // of files; empty for what was copied
   // Throws Error (Input) naming the first tensor whose format has no kernel.
   void require_kernels() const;
 
@@ -123,7 +133,5 @@ class Engine {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-struct Interrupted {};
 
 }  // namespace bandwall

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 
 #include "hwmodel/error.h"
 #include "runtime/engine.h"
+#include "runtime/host.h"
 #include "runtime/mapped_file.h"
 #include "workload/gguf.h"
 
@@ -37,10 +39,21 @@ std::vector<std::string> parts_of(const std::string& path) {
                                  more > 0 ? fmt::format(" and {} more", more) : ""));
 }
 
+// The memory that is free, and what holds files, which the system gives up for this.
+void require_room(const std::string& path, std::int64_t file_bytes) {
+  const auto needed = static_cast<double>(file_bytes);
+  const std::optional<Bytes> available = host_info().memory_available;
+  if (!available || needed <= available->value()) return;
+  throw Error::input(path, fmt::format("needs {} of memory to be read, {} is available; mapped "
+                                       "(--mmap 1) it needs none of its own",
+                                       gb_and_gib(Bytes(needed)), gb_and_gib(*available)));
+}
+
 }  // namespace
 
 struct LoadedModel::Impl {
   std::vector<MappedFile> maps;
+  Loading loading = Loading::Mapped;
   std::unique_ptr<std::byte[]> storage;  // an aligned copy of unaligned memory
   std::vector<GgufFile> files;
   std::vector<std::string> notes;
@@ -64,15 +77,31 @@ LoadedModel::LoadedModel() : impl_(std::make_unique<Impl>()) {}
 LoadedModel::LoadedModel(LoadedModel&&) noexcept = default;
 LoadedModel::~LoadedModel() = default;
 
-LoadedModel LoadedModel::open(const std::string& path) {
-  LoadedModel model;
-  Impl& m = *model.impl_;
-  for (const std::string& part : parts_of(path)) {
-    m.maps.push_back(MappedFile::open(part));
-    m.add(m.maps.back().bytes(), part);
-  }
-  m.spec = model_from_gguf(m.files);
-  return model;
+LoadedModel LoadedModel::open(const std::string& path, Loading loading,
+                              const std::atomic<bool>* interrupt) {
+  const auto check_interrupt = [&] {
+    if (interrupt != nullptr && interrupt->load(std::memory_order_relaxed)) throw Interrupted{};
+  };
+  const std::vector<std::string> parts = parts_of(path);
+  const auto load = [&](LoadedModel& model, Loading how) {
+    Impl& m = *model.impl_;
+    m.loading = how;
+    for (const std::string& part : parts) {
+      m.maps.push_back(how == Loading::Mapped ? MappedFile::open(part)
+                                              : MappedFile::read(part, check_interrupt));
+      m.add(m.maps.back().bytes(), part);
+    }
+    m.spec = model_from_gguf(m.files);
+  };
+  {
+    LoadedModel mapped;
+    load(mapped, Loading::Mapped);
+    if (loading == Loading::Mapped) return mapped;
+    require_room(path, mapped.file_bytes());
+  }  // a mapping would keep its pages from being dropped
+  LoadedModel copied;
+  load(copied, Loading::Copied);
+  return copied;
 }
 
 LoadedModel LoadedModel::from_memory(std::span<const std::byte> bytes, std::string name) {
@@ -98,6 +127,7 @@ std::int64_t LoadedModel::file_bytes() const { return impl_->spec.file_bytes; }
 
 std::vector<std::span<const std::byte>> LoadedModel::mappings() const {
   std::vector<std::span<const std::byte>> spans;
+  if (impl_->loading == Loading::Copied) return spans;
   for (const MappedFile& map : impl_->maps) spans.push_back(map.bytes());
   return spans;
 }

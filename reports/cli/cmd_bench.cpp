@@ -141,7 +141,7 @@ Subject open_subject(const Arguments& a) {
       throw Error::input("bench", "--layers and --vocab go with --synthetic");
     }
     s.file = a.text("model");
-    s.model.emplace(open_model(s.file));
+    s.model.emplace(open_model(s.file, chosen_loading(a)));
   }
   s.model->require_kernels();
   return s;
@@ -253,6 +253,7 @@ BenchRow blank_row(const Subject& subject, const Plan& plan, const Setting& sett
   row.threads = setting.threads;
   row.n_batch = plan.n_batch;
   row.n_ubatch = setting.n_ubatch;
+  row.mapped = !subject.model->mappings().empty();
   row.type_k = setting.kv.k->name;
   row.type_v = setting.kv.v->name;
   row.n_prompt = t.n_prompt;
@@ -372,6 +373,7 @@ CommandSpec command_bench() {
       {"compare-args", "WORDS", "", "more options for it, separated by commas: -rtr,1"},
       option_profile(),
       option_output("md", "md, csv, json, jsonl, sql")};
+  for (const OptionSpec& o : options_loading()) c.options.push_back(o);
   for (const OptionSpec& o : options_cut()) c.options.push_back(o);
   return c;
 }

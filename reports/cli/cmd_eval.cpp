@@ -67,7 +67,7 @@ std::int64_t eval_context(const Arguments& a, std::int64_t n, std::int64_t n_gre
 }
 
 int run_eval(const Arguments& a) {
-  const LoadedModel model = open_model(a.text("model"));
+  const LoadedModel model = open_model(a.text("model"), chosen_loading(a));
   model.require_kernels();
   if (a.has("tokens") == a.has("tokens-file")) {
     throw Error::input("eval", "give the tokens once: --tokens 1,2,3 or --tokens-file FILE");
@@ -151,6 +151,7 @@ CommandSpec command_eval() {
       option_ubatch(),
       option_context("0"),
       option_threads()};
+  for (const OptionSpec& o : options_loading()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
   return c;
 }

@@ -83,7 +83,7 @@ Job open_job(const Arguments& a) {
     throw Error::input("run", "--layers and --vocab go with --synthetic");
   }
   LoadedModel model = synthetic ? LoadedModel::from_memory(memory->bytes(), synthetic->title)
-                                : open_model(a.text("model"));
+                                : open_model(a.text("model"), chosen_loading(a));
   model.require_kernels();
   Tokenizer tokenizer = Tokenizer::from_gguf(model.files().front());
   return {std::move(memory),
@@ -417,6 +417,7 @@ CommandSpec command_run() {
       {"routing", "FILE", "", "save which experts were chosen how often, as JSON"},
       option_profile(),
       option_output("text", "text, md, json, jsonl")};
+  for (const OptionSpec& o : options_loading()) c.options.push_back(o);
   for (const OptionSpec& o : options_cut()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
   return c;

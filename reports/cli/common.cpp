@@ -40,14 +40,14 @@ std::span<const std::byte> demo_bytes() {
 
 }  // namespace
 
-LoadedModel open_model(const std::string& text) {
+LoadedModel open_model(const std::string& text, Loading loading) {
   if (text.empty()) throw Error::input("--model", "is empty; give a GGUF file or demo");
   if (text == "demo") return LoadedModel::from_memory(demo_bytes(), "demo");
   if (!looks_like_path(text)) {
     throw Error::input(
         text, "is no file; this command runs a GGUF file (-m FILE.gguf) or the demo model");
   }
-  return LoadedModel::open(text);
+  return LoadedModel::open(text, loading, &interrupted());
 }
 
 std::string model_argument(const Arguments& arguments) {
@@ -155,6 +155,19 @@ OptionSpec option_output(const std::string& fallback, const std::string& forms) 
 }
 OptionSpec option_profile() {
   return {"profile", "FILE", "", "calibration of this host (bandwall calibrate writes it)"};
+}
+std::vector<OptionSpec> options_loading() {
+  return {{"no-mmap", "", "",
+           "read the file into memory in huge pages instead of mapping it: faster decode, but the "
+           "whole file must fit and is read anew by every program"},
+          {"mmap,mmp", "0|1", "1", "0 is --no-mmap"}};
+}
+Loading chosen_loading(const Arguments& a) {
+  const bool mapped = a.choice("mmap", {"0", "1"}) == "1";
+  if (mapped && a.has("mmap") && a.on("no-mmap")) {
+    throw Error::input("--no-mmap", "contradicts --mmap 1; give one");
+  }
+  return mapped && !a.on("no-mmap") ? Loading::Mapped : Loading::Copied;
 }
 std::vector<OptionSpec> options_ignored() {
   return {

@@ -28,7 +28,8 @@ struct ModelChoice {
   std::string title;               // what to print: "minimax-m2.5:Q3_K_M"
 };
 ModelChoice choose_model(const std::string& text);
-LoadedModel open_model(const std::string& text);  // a file or "demo"; a bare name is an Error
+LoadedModel open_model(const std::string& text,  // a file or "demo"; a bare name is an Error
+                       Loading loading = Loading::Mapped);
 
 // The model of commands that take it as an argument or with -m; giving both is an Error.
 std::string model_argument(const Arguments& arguments);
@@ -60,6 +61,8 @@ OptionSpec option_kv_v();
 OptionSpec option_ubatch();
 OptionSpec option_output(const std::string& fallback, const std::string& forms);
 OptionSpec option_profile();
+std::vector<OptionSpec> options_loading();  // --no-mmap, and --mmap 0|1 as llama-bench has it
+Loading chosen_loading(const Arguments& arguments);
 std::vector<OptionSpec> options_ignored();  // accepted for llama.cpp's sake, without effect
 
 // A file that appears whole or not at all: written beside its place, renamed by commit(), removed

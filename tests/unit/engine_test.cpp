@@ -252,6 +252,29 @@ TEST(LoadedModel, FindsThePartsOfASplitFile) {
   EXPECT_THAT(message([&] { LoadedModel::open(paths[1]); }), HasSubstr("missing: " + paths[0]));
 }
 
+TEST(LoadedModel, CopiedFilesGiveTheSameAsMappedOnes) {
+  const Folder folder;
+  const std::string path = folder.write("m.gguf", random_model().build());
+  const LoadedModel mapped = LoadedModel::open(path),
+                    copied = LoadedModel::open(path, Loading::Copied);
+  EXPECT_EQ(mapped.mappings().size(), 1u);
+  EXPECT_TRUE(copied.mappings().empty());
+  Engine a(mapped, options()), b(copied, options());
+  const auto x = a.evaluate(Tokens{1, 2}, Outputs::All), y = b.evaluate(Tokens{1, 2}, Outputs::All);
+  EXPECT_TRUE(std::equal(x.begin(), x.end(), y.begin(), y.end()));
+}
+
+TEST(LoadedModel, CopyingIsRefusedBeforeItIsBegun) {
+  const Folder folder;
+  const std::string path = folder.write("m.gguf", random_model().build());
+  const std::atomic<bool> stop = true;
+  EXPECT_THROW(LoadedModel::open(path, Loading::Copied, &stop), Interrupted);
+  fs::resize_file(path, std::uintmax_t{1} << 42);  // sparse; more than any machine has
+  EXPECT_THAT(
+      message([&] { LoadedModel::open(path, Loading::Copied); }),
+      AllOf(HasSubstr("needs 4398.05 GB"), HasSubstr("is available"), HasSubstr("--mmap 1")));
+}
+
 TEST(LoadedModel, TruncatedAndPaddedFiles) {
   const Folder folder;
   Blob file = random_model().build();
