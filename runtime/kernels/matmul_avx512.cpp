@@ -130,20 +130,27 @@ BANDWALL_INLINE void load_activations(const U& u, const ActivationPointers& p, A
   }
 }
 
+// One load_lanes() of `size` bytes, the h-th of its chunk.
+template <class U>
+BANDWALL_INLINE __m512 dot_lanes(const U& u, const Byte* b, std::int64_t size, int h,
+                                 const ActivationChunk& x, __m512 sum) {
+  constexpr int kStep = lane_registers<U>();
+  __m512i w[2];
+  const __m512 s = u.load_lanes(b, size, w);
+  __m512i dot = _mm512_dpbusd_epi32(x.start[h], w[0], x.x[kStep * h]);
+  if constexpr (kStep == 2) dot = _mm512_dpbusd_epi32(dot, w[1], x.x[kStep * h + 1]);
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(s, x.lane_scale[h]), sum);
+}
+
 template <class U>
 BANDWALL_INLINE __m512 dot_chunk(const U& u, const Byte* block, const ActivationChunk& x,
                                  __m512 sum) {
-  __m512i w[4];
   if constexpr (U::kLaneScales) {
-    constexpr int kStep = lane_registers<U>();
-    for (int h = 0; h < 4 / kStep; ++h) {
-      const __m512 s = u.load_lanes(block + h * U::kBytes * kStep / 4, w);
-      __m512i dot = _mm512_dpbusd_epi32(x.start[h], w[0], x.x[kStep * h]);
-      if constexpr (kStep == 2) dot = _mm512_dpbusd_epi32(dot, w[1], x.x[kStep * h + 1]);
-      sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(s, x.lane_scale[h]), sum);
-    }
+    constexpr int kSteps = 4 / lane_registers<U>(), kSize = U::kBytes / kSteps;
+    for (int h = 0; h < kSteps; ++h) sum = dot_lanes(u, block + h * kSize, kSize, h, x, sum);
     return sum;
   }
+  __m512i w[4];
   __m512 s, c;
   u.load(block, w, s, c);
   const __m512 scale = _mm512_mul_ps(s, x.scale);
@@ -189,6 +196,26 @@ struct Shape {
   std::int64_t chunks, chunk_bytes, row_bytes, tail, tail_bytes;
 };
 
+// Of the last columns of one row, `bytes` of weights.
+template <class U>
+BANDWALL_INLINE __m512 dot_tail(const U& u, const Byte* block, std::int64_t bytes,
+                                const ActivationChunk& x, __m512 sum) {
+  if constexpr (U::kLaneScales) {
+    constexpr int kSteps = 4 / lane_registers<U>(), kSize = U::kBytes / kSteps;
+    BANDWALL_UNROLL
+    for (int h = 0; h < kSteps; ++h) {
+      const std::int64_t left = bytes - h * kSize;
+      if (left <= 0) break;
+      sum = left >= kSize ? dot_lanes(u, block + h * kSize, kSize, h, x, sum)
+                          : dot_lanes(u, block + h * kSize, left, h, x, sum);
+    }
+    return sum;
+  }
+  alignas(64) Byte padded[kMaxChunkBytes] = {};
+  copy_bytes(padded, block, bytes);
+  return dot_chunk(u, padded, x, sum);
+}
+
 // R rows of W times one row of x. `stream`: also fetch what comes later.
 template <int R, class U>
 BANDWALL_INLINE void dot_rows(const U& u, const Byte* w, const Shape& shape,
@@ -206,12 +233,12 @@ BANDWALL_INLINE void dot_rows(const U& u, const Byte* w, const Shape& shape,
     }
   }
   if (shape.tail > 0) {
+    const std::int64_t done = shape.chunks * shape.chunk_bytes;
+    if (stream != nullptr) stream->fetch(w + R * done, R * shape.tail_bytes);
     load_activations(u, {tail.q, tail.scale, tail.sums}, chunk);
     for (int r = 0; r < R; ++r) {
-      alignas(64) Byte block[kMaxChunkBytes] = {};
-      copy_bytes(block, w + r * shape.row_bytes + shape.chunks * shape.chunk_bytes,
-                 shape.tail_bytes);
-      sums[r] = dot_chunk(u, block, chunk, sums[r]);
+      const Byte* block = w + r * shape.row_bytes + done;
+      sums[r] = dot_tail(u, block, shape.tail_bytes, chunk, sums[r]);
     }
   }
   for (int r = 0; r < R; ++r) out[r] = horizontal_sum(sums[r]);

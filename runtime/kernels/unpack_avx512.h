@@ -77,12 +77,19 @@ BANDWALL_INLINE __m512i keep(__m512i v) {
   return v;
 }
 
+// 64 bytes, zero from `size` on.
+BANDWALL_INLINE __m512i first_bytes(const Byte* p, std::int64_t size) {
+  if (size >= 64) return _mm512_loadu_si512(p);
+  return _mm512_maskz_loadu_epi8((std::uint64_t{1} << size) - 1, p);
+}
+
 // What most formats have in common.
 struct Plain {
   static constexpr int kRows = 4;         // rows of W at a time when x has few rows
   static constexpr bool kMin = false;     // scales come with minima
   static constexpr bool kScaled = false;  // some w[j] are multiples: lane_factor() undoes it
-  // load_lanes() gives 64 (Order::Natural) or 128 values and scales per lane of their sums.
+  // load_lanes() gives 64 (Order::Natural) or 128 values and scales per lane of their sums; `size`
+  // bytes are read, and of what is missing to all of them the scales are finite.
   static constexpr bool kLaneScales = false;
 };
 
@@ -91,11 +98,12 @@ struct Q8_0 : Plain {
   static constexpr Order kOrder = Order::Natural;
   static constexpr bool kLaneScales = true;
   BANDWALL_INLINE int offset(int) { return 128; }
-  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, std::int64_t size, __m512i* w) {
     const __m512i words = _mm512_castsi256_si512(
         _mm256_setr_epi16(0, 0, 0, 0, 0, 0, 0, 0, 17, 17, 17, 17, 17, 17, 17, 17));
-    w[0] = _mm512_xor_si512(two_halves(b + 2, b + 36), bytes(0x80));
-    const __m512i first = _mm512_permutexvar_epi16(words, _mm512_loadu_si512(b));
+    const bool whole = size >= 68;
+    w[0] = _mm512_xor_si512(two_halves(b + 2, whole ? b + 36 : b + 2), bytes(0x80));
+    const __m512i first = _mm512_permutexvar_epi16(words, first_bytes(b, size));
     return _mm512_cvtph_ps(_mm512_castsi512_si256(first));
   }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
@@ -112,9 +120,10 @@ BANDWALL_INLINE void split_nibbles(__m512i v, __m512i& low, __m512i& high) {
   high = _mm512_and_si512(_mm512_srli_epi16(v, 4), bytes(15));
 }
 
-// The 16 quant bytes of 4 blocks of `stride` bytes (17 or 18); `first` is the first load, 64 bytes.
+// The 16 quant bytes of 4 blocks of `stride` bytes (17 or 18), or of the fewer that `size` bytes
+// hold; `first` is the first load, 64 bytes.
 template <int stride>
-BANDWALL_INLINE __m512i four_blocks(const Byte* b, __m512i& first) {
+BANDWALL_INLINE __m512i four_blocks(const Byte* b, std::int64_t size, __m512i& first) {
   constexpr int skip = stride - 16;
   alignas(64) static constexpr auto table = [] {
     struct {
@@ -123,8 +132,9 @@ BANDWALL_INLINE __m512i four_blocks(const Byte* b, __m512i& first) {
     for (int i = 0; i < 48; ++i) t.at[i] = static_cast<Byte>(stride * (i / 16) + skip + i % 16);
     return t;
   }();
-  first = keep(_mm512_loadu_si512(b));
-  const __m128i last = _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 3 * stride + skip));
+  first = keep(first_bytes(b, size));
+  const Byte* fourth = size < 4 * stride ? b : b + 3 * stride + skip;
+  const __m128i last = _mm_loadu_si128(reinterpret_cast<const __m128i*>(fourth));
   return _mm512_mask_broadcast_i32x4(_mm512_permutexvar_epi8(_mm512_load_si512(table.at), first),
                                      0xf000, last);
 }
@@ -139,11 +149,11 @@ struct Q4_0 : Plain {
     split_nibbles(four_quarters(b + 74, 18), w[2], w[3]);
     s = eight_halves(b, 18);
   }
-  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, std::int64_t size, __m512i* w) {
     const __m512i words = _mm512_castsi256_si512(
         _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
     __m512i first;
-    split_nibbles(four_blocks<18>(b, first), w[0], w[1]);
+    split_nibbles(four_blocks<18>(b, size, first), w[0], w[1]);
     return _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(words, first)));
   }
 };
@@ -175,9 +185,9 @@ struct Mxfp4 : Plain {
         _mm_subs_epu8(_mm_set1_epi64x(static_cast<long long>(e)), _mm_set1_epi8(1));
     s = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu8_epi32(less), 23));
   }
-  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, std::int64_t size, __m512i* w) {
     __m512i first;
-    const __m512i v = four_blocks<17>(b, first);
+    const __m512i v = four_blocks<17>(b, size, first);
     w[0] = any_values(v);
     w[1] = any_values(_mm512_srli_epi16(v, 4));
     const __m512i top =

@@ -129,11 +129,11 @@ struct Iq4Nl : Plain {
     iq4_values(four_quarters(b + 74, 18), w[2], w[3]);
     s = _mm512_cvtph_ps(_mm512_castsi512_si256(block_words<18, 0, -1, -1>(b)));
   }
-  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, std::int64_t size, __m512i* w) {
     const __m512i words = _mm512_castsi256_si512(
         _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
     __m512i first;
-    iq4_values(four_blocks<18>(b, first), w[0], w[1]);
+    iq4_values(four_blocks<18>(b, size, first), w[0], w[1]);
     return _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(words, first)));
   }
 };
@@ -174,25 +174,25 @@ struct Nvfp4 : Plain {
     const __mmask16 number = _mm256_cmpneq_epi16_mask(v, _mm256_set1_epi16(0x7f00));
     return _mm512_maskz_mul_ps(number, _mm512_cvtph_ps(half), _mm512_set1_ps(128.0f));
   }
-  BANDWALL_INLINE void values(const Byte* b, __m512i* w) {
+  BANDWALL_INLINE void values(const Byte* b, const Byte* second, __m512i* w) {
     const __m128i table =  // E2M1 values times 2, plus 12
         _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
-    table_values(table, two_halves(b + 4, b + 40), w[0], w[1]);
+    table_values(table, two_halves(b + 4, second + 4), w[0], w[1]);
   }
   BANDWALL_INLINE void load(const Byte* b, __m512i* w, __m512& s, __m512&) {
-    values(b, w);
-    values(b + 72, w + 2);
+    values(b, b + 36, w);
+    values(b + 72, b + 108, w + 2);
     std::uint32_t four[4];
     for (int i = 0; i < 4; ++i) __builtin_memcpy(four + i, b + 36 * i, 4);
     const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(four));
     s = scales(_mm256_slli_epi16(_mm256_cvtepu8_epi16(codes), 8));
   }
-  BANDWALL_INLINE __m512 load_lanes(const Byte* b, __m512i* w) {
-    values(b, w);
+  BANDWALL_INLINE __m512 load_lanes(const Byte* b, std::int64_t size, __m512i* w) {
+    values(b, size >= 72 ? b + 36 : b, w);
     const __m256i at = _mm256_setr_epi8(0, 0, 0, 0, 0, 1, 0, 1, 0, 2, 0, 2, 0, 3, 0, 3, 0, 36, 0,
                                         36, 0, 37, 0, 37, 0, 38, 0, 38, 0, 39, 0, 39);
     const __m512i codes = _mm512_maskz_permutexvar_epi8(0xaaaaaaaau, _mm512_castsi256_si512(at),
-                                                        _mm512_loadu_si512(b));
+                                                        first_bytes(b, size));
     return scales(_mm512_castsi512_si256(codes));
   }
 };
