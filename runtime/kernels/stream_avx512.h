@@ -28,7 +28,7 @@ class Stream {
   }
 
  private:
-  static constexpr std::int64_t kNear = 4096, kFar = 16384;
+  static constexpr std::int64_t kNear = 8192, kFar = 32768;
 
   // Past the end of this call its thread reads at next_; unknown: nothing new is fetched.
   const char* after(const char* at, std::int64_t distance) const {
