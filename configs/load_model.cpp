@@ -51,6 +51,8 @@ void read_latent(Reader& r, double yarn_log_multiplier, Hyper& h) {
   h.q_rank = or_none(r, "q_rank", kMostWidth);
   h.mla_key = r.integer("mla_key", 1, 1 << 13);
   h.mla_value = r.integer("mla_value", 1, 1 << 13);
+  h.index_heads = or_none(r, "index_heads", 1 << 13);
+  h.index_width = or_none(r, "index_width", 1 << 13);
   derive_latent(yarn_log_multiplier, h);
 }
 
@@ -133,6 +135,9 @@ PublishedMix read_mix(Reader& r) {
   mix.tables = read_format(r, "tables", mix.tables);
   mix.experts = read_format(r, "experts", mix.experts);
   mix.rest = read_format(r, "rest", mix.rest);
+  for (Reader& o : r.children("overrides")) {
+    mix.overrides.push_back({o.text("tensors"), read_format(o, "format", Format::F32)});
+  }
   mix.alias_warning = r.optional_text("alias_warning").value_or("");
   return mix;
 }

@@ -53,6 +53,7 @@ std::optional<OpKind> op_reading(Role role) {
     case Role::RopeFactors:
       return OpKind::RopeKv;
     case Role::AttnSinks:
+    case Role::Indexer:
       return OpKind::Attention;
     case Role::AttnVB:
     case Role::AttnOut:

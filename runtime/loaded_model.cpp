@@ -11,6 +11,7 @@
 #include "runtime/engine.h"
 #include "runtime/host.h"
 #include "runtime/mapped_file.h"
+#include "workload/architectures.h"
 #include "workload/gguf.h"
 
 namespace bandwall {
@@ -143,6 +144,12 @@ const GgufValue* LoadedModel::metadata(std::string_view key) const {
 }
 
 void LoadedModel::require_kernels() const {
+  if (!find_architecture(impl_->spec.architecture)->runs) {
+    throw Error::input(impl_->files.front().file_name,
+                       fmt::format("{} models can be counted but not run; the engine runs {}",
+                                   impl_->spec.architecture,
+                                   fmt::join(known_architectures(), ", ")));
+  }
   for (const TensorSpec& t : impl_->spec.tensors) {
     if (t.role == Role::Other || has_kernels(t.format)) continue;
     throw Error::input(impl_->files.front().file_name,

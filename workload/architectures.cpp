@@ -140,6 +140,9 @@ void check_latent(const Hyper& h, Checker& check) {
   check.range("attention.q_lora_rank", h.q_rank, 0, kMaxWidth);
   check.range("attention.key_length_mla", h.mla_key, 1, kMaxHeadDim);
   check.range("attention.value_length_mla", h.mla_value, 1, kMaxHeadDim);
+  check.range("attention.indexer.head_count", h.index_heads, 0, kMaxHeads);
+  check.range("attention.indexer.key_length", h.index_width, h.index_heads > 0 ? 1 : 0,
+              kMaxHeadDim);
   check.require(h.kv_heads == 1,
                 fmt::format("attention.head_count_kv is {}, latent attention has 1", h.kv_heads));
   check.require(h.head_dim_k == h.kv_rank + h.rope_dims && h.head_dim_v == h.kv_rank,
@@ -175,7 +178,7 @@ void check_hybrid(const Architecture& a, const Hyper& h, Checker& check) {
   check.range("moe_latent_size", h.expert_latent, 0, kMaxWidth);
   check.require(a.block != delta_block || h.attention_interval > 0,
                 "full_attention_interval is 0, it must be at least 1");
-  check.require(a.block != delta_block || h.shared_ffn > 0,
+  check.require(a.block != delta_block || h.shared_ffn > 0 || h.experts == 0,
                 "expert_shared_feed_forward_length is 0, it must be at least 1");
   if (a.block == mixer_block) {
     const bool complete = static_cast<std::int64_t>(h.pattern.size()) == h.layers;
@@ -320,6 +323,38 @@ constexpr Architecture kTable[] = {
      .attention_gate = true,
      .shared_expert = true,
      .block = delta_block},
+    {.name = "qwen35moe",
+     .qk_norm = QkNorm::PerHead,
+     .router = RouterKind::SoftmaxAll,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .attention_gate = true,
+     .shared_expert = true,
+     .split_rates = true,
+     .mtp_tables = false,
+     .runs = false,
+     .block = delta_block},
+    {.name = "qwen35",
+     .qk_norm = QkNorm::PerHead,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .attention_gate = true,
+     .split_rates = true,
+     .mtp_tables = false,
+     .runs = false,
+     .block = delta_block},
+    {.name = "glm-dsa",
+     .rope = RopeKind::Neighbours,
+     .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .latent_attention = true,
+     .shared_expert = true,
+     .mtp_tables = false,
+     .runs = false,
+     .block = latent_block},
 };
 
 }  // namespace
@@ -338,7 +373,17 @@ const Architecture* find_architecture(std::string_view name) {
 
 std::vector<std::string> known_architectures() {
   std::vector<std::string> names;
-  for (const Architecture& a : all_architectures()) names.emplace_back(a.name);
+  for (const Architecture& a : all_architectures()) {
+    if (a.runs) names.emplace_back(a.name);
+  }
+  return names;
+}
+
+std::vector<std::string> counted_architectures() {
+  std::vector<std::string> names;
+  for (const Architecture& a : all_architectures()) {
+    if (!a.runs) names.emplace_back(a.name);
+  }
   return names;
 }
 
@@ -356,12 +401,15 @@ std::vector<ExpectedTensor> expected_tensors(const Architecture& a, const Hyper&
 
 std::vector<ExpectedTensor> mtp_tensors(const Architecture& a, const Hyper& h) {
   List list;
+  Hyper block = h;
+  if (h.attention_interval > 0) block.attention_interval = 1;  // those of hybrids attend
   for (std::int64_t i = 0; i < h.mtp_layers; ++i) {
     const int l = static_cast<int>(h.layers + i);
-    a.block(a, h, l, list);
+    a.block(a, block, l, list);
     add(list, l, "nextn.eh_proj.weight", Role::Other, {2 * h.hidden, h.hidden});
-    add(list, l, "nextn.embed_tokens.weight", Role::Other, {h.hidden, h.vocab});
-    add(list, l, "nextn.shared_head_head.weight", Role::Other, {h.hidden, h.vocab});
+    const Need tables = a.mtp_tables ? Need::Always : Need::Optional;
+    add(list, l, "nextn.embed_tokens.weight", Role::Other, {h.hidden, h.vocab}, tables);
+    add(list, l, "nextn.shared_head_head.weight", Role::Other, {h.hidden, h.vocab}, tables);
     for (const char* norm : {"nextn.enorm", "nextn.hnorm", "nextn.shared_head_norm"}) {
       add(list, l, fmt::format("{}.weight", norm), Role::Other, {h.hidden});
     }

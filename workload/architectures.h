@@ -41,6 +41,9 @@ struct Architecture {
   bool shared_expert = false;        // beside the routed ones, of a multiple of their width
   bool expert_ffn_is_ffn = false;    // feed_forward_length is the width of one expert, not of all
   bool router_norm = true;           // unless the file says otherwise
+  bool split_rates = false;          // beta and alpha of a delta net are matrices of their own
+  bool mtp_tables = true;            // blocks of multi-token prediction bring a table and a head
+  bool runs = true;                  // false: its bytes are counted, the engine has no kernels
   std::int64_t window_period = 0;    // Hyper::window_period; > 0: files must have a window
   double rope_base_sliding = 0;      // unless the file says otherwise; 0: as the full layers
   void (*derive)(Hyper&) = nullptr;  // constants that follow from the shape

@@ -35,11 +35,16 @@ void add_mamba(const Hyper& h, int l, List& list) {
 }
 
 // Gated delta net (Yang et al. 2024): q k v, z, and beta and alpha of every value head.
-void add_delta_net(const Hyper& h, int l, List& list) {
+void add_delta_net(const Architecture& a, const Hyper& h, int l, List& list) {
   const std::int64_t conv = h.conv_channels();
   add(list, l, "attn_qkv.weight", Role::SsmIn, {h.hidden, conv});
   add(list, l, "attn_gate.weight", Role::SsmGate, {h.hidden, h.ssm_inner});
-  add(list, l, "ssm_ba.weight", Role::SsmRates, {h.hidden, 2 * h.ssm_heads});
+  if (a.split_rates) {
+    add(list, l, "ssm_beta.weight", Role::SsmRates, {h.hidden, h.ssm_heads});
+    add(list, l, "ssm_alpha.weight", Role::SsmRates, {h.hidden, h.ssm_heads});
+  } else {
+    add(list, l, "ssm_ba.weight", Role::SsmRates, {h.hidden, 2 * h.ssm_heads});
+  }
   add(list, l, "ssm_conv1d.weight", Role::SsmConv, {h.ssm_conv, conv});
   add(list, l, "ssm_dt.bias", Role::SsmDt, {h.ssm_heads});
   add(list, l, "ssm_a", Role::SsmA, {h.ssm_heads});
@@ -67,9 +72,10 @@ void delta_block(const Architecture& a, const Hyper& h, int l, List& list) {
   if (h.attends(l)) {
     add_attention(a, h, l, list);
   } else {
-    add_delta_net(h, l, list);
+    add_delta_net(a, h, l, list);
   }
   add(list, l, "post_attention_norm.weight", Role::FfnNorm, {h.hidden});
+  if (!h.is_moe_layer(l)) return add_dense_ffn(h, l, list);
   add_experts(a, h, l, list);
   add(list, l, "ffn_gate_inp_shexp.weight", Role::SharedRouter, {h.hidden});
   add(list, l, "ffn_gate_shexp.weight", Role::SharedGate, {h.hidden, h.shared_ffn});

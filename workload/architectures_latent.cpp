@@ -22,11 +22,22 @@ void add_latent_attention(const Hyper& h, int l, List& list) {
   add(list, l, "attn_output.weight", Role::AttnOut, {h.out_width(), d});
 }
 
+// Scores every position by a few narrow heads; attention then reads the best of them.
+void add_indexer(const Hyper& h, int l, List& list) {
+  const std::int64_t n = h.index_heads, w = h.index_width;
+  add(list, l, "indexer.proj.weight", Role::Indexer, {h.hidden, n});
+  add(list, l, "indexer.attn_k.weight", Role::Indexer, {h.hidden, w});
+  add(list, l, "indexer.attn_q_b.weight", Role::Indexer, {h.q_rank, n * w});
+  add(list, l, "indexer.k_norm.weight", Role::Indexer, {w});
+  add(list, l, "indexer.k_norm.bias", Role::Indexer, {w});
+}
+
 }  // namespace
 
 void latent_block(const Architecture& a, const Hyper& h, int l, List& list) {
   add(list, l, "attn_norm.weight", Role::AttnNorm, {h.hidden});
   add_latent_attention(h, l, list);
+  if (h.index_heads > 0) add_indexer(h, l, list);
   add(list, l, "ffn_norm.weight", Role::FfnNorm, {h.hidden});
   if (!h.is_moe_layer(l)) return add_dense_ffn(h, l, list);
   add_experts(a, h, l, list);

@@ -38,7 +38,7 @@ const std::vector<FormatInfo>& all_formats() {
       {NVFP4, "NVFP4", 64, 36, true},    {Q1_0, "Q1_0", 128, 18, true},
       {Q2_0, "Q2_0", 64, 18, true},      {F8_E4M3, "F8_E4M3", 1, 1, true},
       {FP8_BLOCK128, "FP8_BLOCK128", 16384, 16388, true},
-      {NVFP4_ST, "NVFP4_ST", 16, 9, true},
+      {NVFP4_ST, "NVFP4_ST", 16, 9, true}, {INT4, "INT4", 2, 1, true},
   };
   return table;
 }

@@ -54,6 +54,7 @@ enum class Format : std::uint32_t {
   F8_E4M3 = 1000,       // safetensors: one byte per value
   FP8_BLOCK128 = 1001,  // F8_E4M3 with one F32 scale per 128 x 128 block
   NVFP4_ST = 1002,      // safetensors NVFP4: 16 E2M1 values and one F8 scale (tensor scale apart)
+  INT4 = 1003,          // safetensors: AWQ, GPTQ and packed integers, scales of groups apart
 };
 
 struct FormatInfo {

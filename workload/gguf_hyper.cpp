@@ -256,6 +256,8 @@ void read_latent(Keys& keys, Hyper& h) {
   }
   h.mla_key = keys.integer("attention.key_length_mla", {});
   h.mla_value = keys.integer("attention.value_length_mla", {});
+  h.index_heads = keys.integer("attention.indexer.head_count", 0);
+  h.index_width = keys.integer("attention.indexer.key_length", 0);
   derive_latent(keys.real("rope.scaling.yarn_log_multiplier", 0.0), h);
 }
 

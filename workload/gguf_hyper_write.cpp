@@ -40,6 +40,10 @@ void write_latent(const Hyper& h, Writer& keys) {
   if (h.q_rank > 0) keys.number("attention.q_lora_rank", h.q_rank);
   keys.number("attention.key_length_mla", h.mla_key);
   keys.number("attention.value_length_mla", h.mla_value);
+  if (h.index_heads > 0) {
+    keys.number("attention.indexer.head_count", h.index_heads);
+    keys.number("attention.indexer.key_length", h.index_width);
+  }
 }
 
 void write_rope(const Hyper& h, Writer& keys) {

@@ -9,6 +9,7 @@
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
 #include "workload/architectures.h"
+#include "workload/name_patterns.h"
 
 namespace bandwall {
 namespace {
@@ -342,6 +343,11 @@ void apply_published(const PublishedMix& mix, std::vector<TensorSpec>& tensors) 
       format = mix.tables;
     } else if (matrix) {
       format = mix.attention;
+    }
+    for (const PublishedMix::Override& o : mix.overrides) {
+      if (!matches(o.tensors, t.name)) continue;
+      format = o.format;
+      break;
     }
     // FP8 blocks may be cut at the edges of a matrix; the others need whole blocks.
     set_format(t, format == FP8_BLOCK128 ? format : fitting(format, t.dims[0]));

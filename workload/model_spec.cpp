@@ -128,7 +128,8 @@ const Architecture& architecture_of(const GgufFile& file) {
   }
   const Architecture* found = find_architecture(*text);
   if (found != nullptr) return *found;
-  const std::vector<std::string> known = known_architectures();
+  std::vector<std::string> known = known_architectures();
+  for (std::string& counted : counted_architectures()) known.push_back(std::move(counted));
   const std::string near = suggest(*text, known);
   throw Error::input(
       file.file_name,

@@ -23,6 +23,7 @@ enum class Role {
   AttnNorm, AttnQ, AttnK, AttnV, AttnOut, AttnQNorm, AttnKNorm, AttnSinks,
   AttnPostNorm, FfnPostNorm,  // of what a part gives, before it is added (gemma3)
   AttnQA, AttnQANorm, AttnQB, AttnKvA, AttnKvANorm, AttnKB, AttnVB,  // latent attention
+  Indexer,               // chooses the positions that sparse attention reads
   FfnNorm, Router, RouterBias, ExpertGate, ExpertUp, ExpertDown,
   DenseGate, DenseUp, DenseDown, SharedGate, SharedUp, SharedDown,
   SharedRouter,          // one score that scales the shared expert
@@ -76,6 +77,8 @@ struct Hyper {
   // one key; its first kv_rank are also the value. Then kv_heads is 1, head_dim_k kv_rank +
   // rope_dims and head_dim_v kv_rank; mla_key and mla_value are a head's widths outside that space.
   std::int64_t kv_rank = 0, q_rank = 0, mla_key = 0, mla_value = 0;
+  // Sparse attention over it (DeepSeek-V3.2, GLM-5): heads and width of the indexer; 0: none.
+  std::int64_t index_heads = 0, index_width = 0;
 
   // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
   // holds that one mixer. Empty: every block attends and then feeds forward.
@@ -158,8 +161,10 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files);
 // general.file_type of a mix (enum llama_ftype in include/llama.h); nullopt for others.
 std::optional<std::int64_t> file_type_number(std::string_view mix);
 
-// Architectures that model_from_gguf knows; each is one row of a table (architectures.cpp).
+// Architectures whose steps the engine runs, and those whose bytes are counted only; each is one
+// row of a table (architectures.cpp), and model_from_gguf reads them all.
 std::vector<std::string> known_architectures();
+std::vector<std::string> counted_architectures();
 
 // A shipped shape: Hyper plus names; configs/ reads it from YAML.
 // Formats by class: attention (and every other matrix that is no expert), input and output tables,
@@ -169,6 +174,11 @@ struct PublishedMix {                // a mix without a rule (UD-Q3_K_XL), a che
   std::int64_t file_bytes = 0;       // published total; 0 = computed from formats below
   Format attention = Format::Q8_0, tables = Format::Q8_0;
   Format experts = Format::Q3_K, rest = Format::F32;
+  struct Override {                  // the first whose pattern (with *) is the tensor's name
+    std::string tensors;
+    Format format;
+  };
+  std::vector<Override> overrides = {};
   std::string note = {};             // source, printed with the answer
   std::string alias_warning = {};    // e.g. why 228 GB is quoted
 };

@@ -26,6 +26,7 @@ std::string_view name(Role role) {
     case Role::AttnKvANorm: return "attn_kv_a_norm";
     case Role::AttnKB: return "attn_k_b";
     case Role::AttnVB: return "attn_v_b";
+    case Role::Indexer: return "indexer";
     case Role::FfnNorm: return "ffn_norm";
     case Role::Router: return "router";
     case Role::RouterBias: return "router_bias";

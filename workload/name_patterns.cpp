@@ -1,0 +1,223 @@
+#include "workload/name_patterns.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include <fmt/format.h>
+
+#include "hwmodel/error.h"
+#include "workload/gguf.h"
+
+namespace bandwall {
+namespace {
+
+constexpr std::size_t kMaxPattern = 512, kMaxExpressions = 256;
+
+// "a(b|c)d" -> "abd", "acd"; groups may lie in groups. False when the parentheses do not match or
+// there are too many ways.
+bool expand(const std::string& text, std::vector<std::string>& out) {
+  if (out.size() > kMaxExpressions) return false;
+  int depth = 0;
+  bool in_class = false;
+  std::size_t open = std::string::npos;
+  std::vector<std::size_t> bars;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\') {
+      ++i;
+    } else if (in_class) {
+      in_class = c != ']';
+    } else if (c == '[') {
+      in_class = true;
+    } else if (c == '(') {
+      if (depth++ == 0 && open == std::string::npos) {
+        open = i;
+        bars.clear();
+      }
+    } else if (c == '|' && depth == (open == std::string::npos ? 0 : 1)) {
+      bars.push_back(i);
+    } else if (c == ')') {
+      if (--depth < 0) return false;
+      if (depth > 0) continue;
+      std::size_t first = open + 1;
+      if (text.compare(first, 2, "?:") == 0) first += 2;
+      bars.push_back(i);
+      for (const std::size_t bar : bars) {
+        if (!expand(text.substr(0, open) + text.substr(first, bar - first) + text.substr(i + 1),
+                    out)) {
+          return false;
+        }
+        first = bar + 1;
+      }
+      return true;
+    }
+  }
+  if (depth != 0 || in_class || out.size() > kMaxExpressions) return false;
+  std::size_t first = 0;
+  bars.push_back(text.size());
+  for (const std::size_t bar : bars) {
+    out.push_back(text.substr(first, bar - first));
+    first = bar + 1;
+  }
+  return true;
+}
+
+std::bitset<256> class_of(char letter) {
+  std::bitset<256> set;
+  for (int c = 0; c < 128; ++c) {
+    const bool in = letter == 'd'   ? std::isdigit(c) != 0
+                    : letter == 'w' ? std::isalnum(c) != 0 || c == '_'
+                                    : std::isspace(c) != 0;
+    set[static_cast<std::size_t>(c)] = in;
+  }
+  return set;
+}
+
+}  // namespace
+
+bool matches(std::string_view pattern, std::string_view name) {
+  std::size_t p = 0, n = 0, star = std::string_view::npos, tried = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      tried = n;
+    } else if (p < pattern.size() && (pattern[p] == name[n] || pattern[p] == '?')) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++tried;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+void NameSet::add(std::string_view pattern, const std::string& where) {
+  if (pattern.size() > kMaxPattern) {
+    throw Error::input(where, fmt::format("pattern {} is longer than {} characters",
+                                          printable(pattern), kMaxPattern));
+  }
+  const std::size_t expert = pattern.find("experts.");
+  if (expert != std::string_view::npos && pattern.size() > expert + 8 &&
+      std::isdigit(static_cast<unsigned char>(pattern[expert + 8])) != 0) {
+    single_experts_ = true;
+  }
+  if (pattern.starts_with("re:")) return add_expression(pattern.substr(3), where);
+  if (pattern.find_first_of("*?") == std::string_view::npos) {
+    plain_.emplace(pattern);
+  } else {
+    globs_.emplace_back(pattern);
+  }
+}
+
+void NameSet::add_expression(std::string_view text, const std::string& where) {
+  const auto refuse = [&](std::string_view why) {
+    throw Error::input(
+        where, fmt::format("pattern re:{}: {}; write it with ., *, + and |", printable(text), why));
+  };
+  std::vector<std::string> ways;
+  if (!expand(std::string(text), ways)) refuse("its parentheses or brackets do not match");
+  for (const std::string& way : ways) {
+    Expression e;
+    for (std::size_t i = way.starts_with('^') ? 1 : 0; i < way.size(); ++i) {
+      const char c = way[i];
+      if (c == '$' && i + 1 == way.size()) {
+        e.to_end = true;
+        break;
+      }
+      if (c == '?' || c == '*' || c == '+') {
+        if (e.steps.empty() || e.steps.back().quantifier != 0) refuse("a quantifier follows none");
+        e.steps.back().quantifier = c;
+        continue;
+      }
+      if (c == '{' || c == '^' || c == '$') refuse("it uses a feature that is not supported");
+      Step step;
+      if (c == '.') {
+        step.set.set();
+      } else if (c == '\\') {
+        if (++i == way.size()) refuse("it ends in a backslash");
+        const char escaped = way[i];
+        if (escaped == 'd' || escaped == 'w' || escaped == 's') {
+          step.set = class_of(escaped);
+        } else if (std::isalnum(static_cast<unsigned char>(escaped)) != 0) {
+          refuse("it uses an escape that is not supported");
+        } else {
+          step.set.set(static_cast<unsigned char>(escaped));
+        }
+      } else if (c == '[') {
+        const std::size_t end = way.find(']', i + 1);
+        const bool negated = i + 1 < way.size() && way[i + 1] == '^';
+        if (end == std::string::npos) refuse("its brackets do not match");
+        for (std::size_t k = i + (negated ? 2 : 1); k < end; ++k) {
+          const auto low = static_cast<unsigned char>(way[k]);
+          auto high = low;
+          if (k + 2 < end && way[k + 1] == '-') {
+            high = static_cast<unsigned char>(way[k + 2]);
+            k += 2;
+          }
+          for (int x = low; x <= high; ++x) step.set.set(static_cast<std::size_t>(x));
+        }
+        if (negated) step.set.flip();
+        i = end;
+      } else {
+        step.set.set(static_cast<unsigned char>(c));
+      }
+      e.steps.push_back(step);
+    }
+    if (expressions_.size() > kMaxExpressions) refuse("there are too many patterns");
+    expressions_.push_back(std::move(e));
+  }
+}
+
+// All positions in the expression at once: no backtracking, so no pattern is slow.
+bool NameSet::runs(const Expression& e, std::string_view name) {
+  const std::size_t n = e.steps.size();
+  std::vector<char> at(n + 1, 0), next(n + 1, 0);
+  const auto close = [&](std::vector<char>& states) {
+    for (std::size_t i = 0; i < n; ++i) {
+      if (states[i] != 0 && (e.steps[i].quantifier == '?' || e.steps[i].quantifier == '*')) {
+        states[i + 1] = 1;
+      }
+    }
+  };
+  at[0] = 1;
+  close(at);
+  for (const char c : name) {
+    if (at[n] != 0 && !e.to_end) return true;
+    std::fill(next.begin(), next.end(), 0);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (at[i] == 0 || !e.steps[i].set[static_cast<unsigned char>(c)]) continue;
+      next[i + 1] = 1;
+      if (e.steps[i].quantifier == '*' || e.steps[i].quantifier == '+') next[i] = 1;
+    }
+    close(next);
+    at.swap(next);
+  }
+  return at[n] != 0;
+}
+
+bool NameSet::holds(const std::string& module) const {
+  if (!plain_.empty()) {
+    std::vector<std::size_t> starts{0};
+    for (std::size_t i = 0; i < module.size(); ++i) {
+      if (module[i] == '.') starts.push_back(i + 1);
+    }
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+      for (std::size_t k = i + 1; k <= starts.size(); ++k) {
+        const std::size_t end = k < starts.size() ? starts[k] - 1 : module.size();
+        if (plain_.contains(module.substr(starts[i], end - starts[i]))) return true;
+      }
+    }
+  }
+  for (const std::string& glob : globs_) {
+    if (matches(glob, module) || matches(glob + ".*", module)) return true;
+  }
+  for (const Expression& e : expressions_) {
+    if (runs(e, module)) return true;
+  }
+  return false;
+}
+
+}  // namespace bandwall
