@@ -1,8 +1,12 @@
 #include "runtime/blocks_detail.h"
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
+#include "hwmodel/error.h"
 #include "runtime/bad_numbers.h"
 
 namespace bandwall {
@@ -165,57 +169,105 @@ Parts parts_of(const Pass& p, std::int64_t row) {
   return parts;
 }
 
-// Tasks are the parts of every head of every sequence.
+// The parts of every head of every sequence: tasks that threads take.
+class AttentionParts {
+ public:
+  AttentionParts(Pass& p, std::int64_t layer, const LayerWeights& w)
+      : p_(p),
+        layer_(layer),
+        w_(w),
+        group_(p.hyper.heads / p.hyper.kv_heads),
+        outs_(p.per_sequence * group_ * p.hyper.head_dim_v),
+        states_(p.per_sequence * group_ * 2) {
+    for (std::int64_t row = 0; row < p.n; row += p.per_sequence) {
+      all_.push_back(parts_of(p, row));
+      first_task_.push_back(first_task_.back() + p.hyper.kv_heads * all_.back().count);
+    }
+    left_ = std::vector<std::atomic<std::int64_t>>(all_.size() *
+                                                   static_cast<std::size_t>(p.hyper.kv_heads));
+    for (std::size_t i = 0; i < left_.size(); ++i)
+      left_[i] = all_[i / static_cast<std::size_t>(p.hyper.kv_heads)].count;
+    p.scratch.parts.resize(tasks() * outs_);
+    p.scratch.part_states.resize(tasks() * states_);
+  }
+  std::int64_t tasks() const { return first_task_.back(); }
+
+  // One part; the last one of its head also merges them. next: task that probably follows here, or
+  // tasks().
+  void attend(std::int64_t task, std::int64_t next) {
+    const Place at = locate(task);
+    AttentionArgs a = arguments(at);
+    if (next < tasks()) {
+      const Place after = locate(next);
+      const AttentionArgs b = arguments(after);
+      a.next = b.k + begin_of(after) % b.ring * b.k_stride;
+    }
+    const Parts& parts = all_[at.which];
+    if (parts.count == 1) return p_.kernels.attention(a);
+    a.part_begin = begin_of(at);
+    a.part_end = a.part_begin + parts.cells;
+    a.out = p_.scratch.parts.get() + task * outs_;
+    a.out_stride = group_ * p_.hyper.head_dim_v;
+    a.partial = p_.scratch.part_states.get() + task * states_;
+    p_.kernels.attention(a);
+    const auto heads = static_cast<std::size_t>(p_.hyper.kv_heads);
+    const std::size_t mine = at.which * heads + static_cast<std::size_t>(at.head);
+    if (left_[mine].fetch_sub(1, std::memory_order_acq_rel) == 1) merge(task - at.part, at);
+  }
+
+ private:
+  struct Place {
+    std::size_t which;  // of all_
+    std::int64_t head, part;
+  };
+
+  Place locate(std::int64_t task) const {
+    const auto after = std::upper_bound(first_task_.begin(), first_task_.end(), task);
+    const auto which = static_cast<std::size_t>(after - first_task_.begin()) - 1;
+    const std::int64_t inside = task - first_task_[which];
+    return {which, inside / all_[which].count, inside % all_[which].count};
+  }
+  std::int64_t begin_of(const Place& at) const {
+    return all_[at.which].begin + at.part * all_[at.which].cells;
+  }
+  AttentionArgs arguments(const Place& at) const {
+    return attention_args(p_, layer_, at.head, w_, all_[at.which].row, p_.per_sequence);
+  }
+  void merge(std::int64_t first, const Place& at) {
+    const std::int64_t count = all_[at.which].count;
+    std::array<const float*, kMostParts> out_of, state_of;
+    BANDWALL_CHECK(count <= kMostParts);
+    for (std::int64_t part = 0; part < count; ++part) {
+      out_of[static_cast<std::size_t>(part)] = p_.scratch.parts.get() + (first + part) * outs_;
+      state_of[static_cast<std::size_t>(part)] =
+          p_.scratch.part_states.get() + (first + part) * states_;
+    }
+    const AttentionArgs a = arguments(at);
+    merge_attention_parts(out_of.data(), state_of.data(), static_cast<int>(count), p_.per_sequence,
+                          group_, p_.hyper.head_dim_v, a.sinks, a.out, a.out_stride);
+  }
+
+  Pass& p_;
+  std::int64_t layer_;
+  const LayerWeights& w_;
+  std::int64_t group_, outs_, states_;  // floats of a task: its sums, their maxima and weights
+  std::vector<Parts> all_;              // of each sequence
+  std::vector<std::int64_t> first_task_ = {0};
+  std::vector<std::atomic<std::int64_t>> left_;  // parts to come, for each head of each sequence
+};
+
 void attention_in_parts(Pass& p, std::int64_t layer, const LayerWeights& w,
                         std::int64_t seen_cells) {
-  const Hyper& h = p.hyper;
-  const std::int64_t group = h.heads / h.kv_heads, rows = p.per_sequence * group;
-  const std::int64_t outs = rows * h.head_dim_v, states = rows * 2;
-  Scratch& s = p.scratch;
-  std::vector<Parts> all;
-  std::vector<std::int64_t> first_task = {0};
-  for (std::int64_t row = 0; row < p.n; row += p.per_sequence) {
-    all.push_back(parts_of(p, row));
-    first_task.push_back(first_task.back() + h.kv_heads * all.back().count);
-  }
-  const std::int64_t tasks = first_task.back();
-  s.parts.resize(tasks * outs);
-  s.part_states.resize(tasks * states);
+  AttentionParts parts(p, layer, w);
+  const std::int64_t tasks = parts.tasks();
   const std::int64_t cell_bytes = p.cache.k_stride() + p.cache.v_stride();
-  const bool small = seen_cells * h.kv_heads * cell_bytes < kShareBytes;
-  for_range(p, tasks, small ? tasks : 1, [&](std::int64_t from, std::int64_t to) {
-    for (std::int64_t task = from; task < to; ++task) {
-      const auto after = std::upper_bound(first_task.begin(), first_task.end(), task);
-      const auto which = static_cast<std::size_t>(after - first_task.begin()) - 1;
-      const Parts& parts = all[which];
-      const std::int64_t inside = task - first_task[which];
-      AttentionArgs a =
-          attention_args(p, layer, inside / parts.count, w, parts.row, p.per_sequence);
-      if (parts.count > 1) {
-        a.part_begin = parts.begin + inside % parts.count * parts.cells;
-        a.part_end = a.part_begin + parts.cells;
-        a.out = s.parts.get() + task * outs;
-        a.out_stride = group * h.head_dim_v;
-        a.partial = s.part_states.get() + task * states;
-      }
-      p.kernels.attention(a);
-    }
-  });
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const std::int64_t count = all[i].count;
-    if (count == 1) continue;
-    std::vector<const float*> out_of(static_cast<std::size_t>(count)), state_of(out_of.size());
-    for (std::int64_t head = 0; head < h.kv_heads; ++head) {
-      for (std::int64_t part = 0; part < count; ++part) {
-        const std::int64_t task = first_task[i] + head * count + part;
-        out_of[static_cast<std::size_t>(part)] = s.parts.get() + task * outs;
-        state_of[static_cast<std::size_t>(part)] = s.part_states.get() + task * states;
-      }
-      const AttentionArgs a = attention_args(p, layer, head, w, all[i].row, p.per_sequence);
-      merge_attention_parts(out_of.data(), state_of.data(), static_cast<int>(count), p.per_sequence,
-                            group, h.head_dim_v, a.sinks, a.out, a.out_stride);
-    }
-  }
+  const bool small = seen_cells * p.hyper.kv_heads * cell_bytes < kShareBytes;
+  for_pieces(p, {tasks}, small ? tasks : 1,
+             [&](std::int64_t, std::int64_t from, std::int64_t to, Piece next) {
+               const std::int64_t after = next.item < 0 ? tasks : next.begin;
+               for (std::int64_t task = from; task < to; ++task)
+                 parts.attend(task, task + 1 < to ? task + 1 : after);
+             });
 }
 
 // Cells that each row sees; the sum of them over rows, and of the distinct ones over sequences.

@@ -24,19 +24,16 @@ inline constexpr int kAttentionKeyFloats = kAttentionBlock * 592;
 inline constexpr int kAttentionValueDims = kMostValueDims;  // widest values that are expanded
 
 // Cells [from, to) of `cells`, dimensions [first, first + dims), as rows of `padded` floats that
-// start `stride` floats apart at row `from`; beyond `dims` they are 0. Of plain types a line per
-// cell is asked for from `ahead` on, of packed ones the whole cell unless `ahead` is the tile
-// itself (keys: their scores ask). The one place that knows how keys and values are stored, besides
-// the direct loads of values.
+// start `stride` floats apart at row `from`; beyond `dims` they are 0. The one place that knows how
+// keys and values are stored, besides the direct loads of values. Asks for a line per cell of a
+// plain type.
 template <class L>
 void expand_rows(ExpandCells expand, const Cells& cells, int from, int to, std::int64_t first,
                  std::int64_t dims, std::int64_t padded, float* rows, std::int64_t stride,
-                 const std::byte* ahead) {
+                 Ahead& ahead) {
   if (cells.packed != nullptr) {
-    const std::int64_t skipped = from * cells.stride;
-    expand({cells.packed, cells.at + skipped, cells.stride, to - from, first, dims,
-            ahead == cells.at ? nullptr : ahead + skipped},
-           rows + from * stride, stride);
+    const std::byte* at = cells.at + from * cells.stride;
+    expand({cells.packed, at, cells.stride, to - from, first, dims}, rows + from * stride, stride);
     for (int c = from; c < to && dims < padded; ++c) {
       for (std::int64_t i = dims; i < padded; ++i) rows[c * stride + i] = 0.0f;
     }
@@ -45,7 +42,7 @@ void expand_rows(ExpandCells expand, const Cells& cells, int from, int to, std::
   for (int c = from; c < to; ++c) {
     const std::byte* cell = cells.at + c * cells.stride + first * (cells.half ? 2 : 4);
     float* row = rows + c * stride;
-    ask<L>(ahead + c * cells.stride, 64);
+    ask<L, 1>(ahead);
     std::int64_t d = 0;
     if (cells.half) {
       for (; d + L::kWidth <= dims; d += L::kWidth) L::store(row + d, L::load_f16(cell + d * 2));
@@ -131,8 +128,8 @@ struct AttentionWork {
   int units;
   std::int64_t q_dims;      // padded dimensions of q_space
   std::int64_t begin, end;  // cells that some query of the slice sees
-  const std::byte *ahead_k, *ahead_v;
-  int lo, hi;                                    // the same within the tile
+  Ahead ahead;              // values of the tile while scores are made, then keys of the next tile
+  int lo, hi;               // the same within the tile
   int from[kAttentionRows], to[kAttentionRows];  // cells of the tile that a position sees
   AttentionState<L> states[kAttentionRows];      // of the chunk that starts at a row
   alignas(64) float s_space[kAttentionRows * kAttentionTile];
@@ -223,14 +220,14 @@ template <class L, int kRows, int kVecs, int kStride>
 void score_strip(AttentionWork<L>& w, const float* q, const float* other, int begin, int end,
                  std::int64_t dims, bool more) {
   constexpr int kCells = L::kWidth * L::kBlocks / kVecs;
-  const bool ahead = q == w.q_space && w.ahead_k != nullptr;
   const std::int64_t row = (q - w.q_space) / w.q_dims, rows = other == nullptr ? 0 : other - q;
+  Ahead none{reinterpret_cast<const std::byte*>(w.k_space), 0};
+  Ahead& ahead = q == w.q_space ? w.ahead : none;  // one strip asks for all
   for (int cell = begin; cell < end; cell += kCells) {
     const float* k = w.k_space + (cell - begin) * kStride;
-    score_cells<L, kRows, kVecs, kStride>(
-        q, rows, k, dims, w.s_space + row * kAttentionTile + cell * kRows,
-        rows / w.q_dims * kAttentionTile, more,
-        ahead ? w.ahead_k + cell * w.k.stride : reinterpret_cast<const std::byte*>(k), ahead);
+    score_cells<L, kRows, kVecs, kStride>(q, rows, k, dims,
+                                          w.s_space + row * kAttentionTile + cell * kRows,
+                                          rows / w.q_dims * kAttentionTile, more, ahead);
   }
 }
 
@@ -277,8 +274,8 @@ void score_tile(AttentionWork<L>& w, std::int64_t first, std::int64_t dims, std:
     const int end = begin + kAttentionBlock;
     const int lo = w.lo > begin ? w.lo : begin, hi = w.hi < end ? w.hi : end;
     float* rows = w.k_space - begin * kStride;
-    expand_rows<L>(w.expand, w.k, lo, hi, first, dims, padded, rows, kStride,
-                   w.k.packed == nullptr && w.ahead_k != nullptr ? w.ahead_k : w.k.at);
+    w.ahead.at = w.v.at + lo * w.v.stride;
+    expand_rows<L>(w.expand, w.k, lo, hi, first, dims, padded, rows, kStride, w.ahead);
     for (int c = begin; c < end; ++c) {  // cells that nobody sees may hold anything
       if (c >= lo && c < hi) continue;
       for (std::int64_t d = 0; d < padded; ++d) rows[c * kStride + d] = 0.0f;
@@ -313,7 +310,8 @@ void soften_tile(AttentionWork<L>& w) {
       const int from = w.from[unit / w.blocks], to = w.to[unit / w.blocks];
       if (from >= to) continue;
       for_chunks<L>(c.rows, [&](int row, auto rows) {
-        softmax_cells<L, decltype(rows)::value>(w.scores(unit, row), from, to, w.state(unit, row));
+        softmax_cells<L, decltype(rows)::value>(w.scores(unit, row), from, to, w.state(unit, row),
+                                                w.ahead);
       });
     }
   });
@@ -322,7 +320,7 @@ void soften_tile(AttentionWork<L>& w) {
 // Values of the tile for all units of a class. Positions with few heads that see the same cells
 // share a pass when values are float32.
 template <class L, class T, int kRows>
-void value_units(AttentionWork<L>& w, const UnitClass& c, const Cells& v, const std::byte* ahead) {
+void value_units(AttentionWork<L>& w, const UnitClass& c, const Cells& v) {
   constexpr int kTogether = T::kBytes == 4 ? L::kMaxRows / kRows : 1;
   int next = 0;
   for (int unit = c.first; unit < w.units; unit = next) {
@@ -337,38 +335,37 @@ void value_units(AttentionWork<L>& w, const UnitClass& c, const Cells& v, const 
       if (same) {
         ValueRows<L, kRows, kTogether> rows{w.scores(unit, 0), &w.state(unit, 0), {}};
         for (int i = 0; i < kTogether; ++i) rows.outs[i] = w.out(unit + i);
-        add_values<L, T>(rows, v, from, to, ahead);
+        add_values<L, T>(rows, v, from, to, w.ahead);
+        w.ahead.gap = 0;
         next = unit + kTogether;
         continue;
       }
     }
     const ValueRows<L, kRows, 1> rows{w.scores(unit, 0), &w.state(unit, 0), {w.out(unit)}};
-    add_values<L, T>(rows, v, from, to, ahead);
+    add_values<L, T>(rows, v, from, to, w.ahead);
+    w.ahead.gap = 0;  // one unit asks for all
   }
 }
 
 template <class L, class T, int kRows>
-void value_class(AttentionWork<L>& w, const UnitClass& c, const Cells& v, const std::byte* ahead) {
-  if (c.rows == kRows) return value_units<L, T, kRows>(w, c, v, ahead);
-  if constexpr (kRows < L::kMaxRows) value_class<L, T, kRows + 1>(w, c, v, ahead);
+void value_class(AttentionWork<L>& w, const UnitClass& c, const Cells& v) {
+  if (c.rows == kRows) return value_units<L, T, kRows>(w, c, v);
+  if constexpr (kRows < L::kMaxRows) value_class<L, T, kRows + 1>(w, c, v);
 }
 
 template <class L>
 void value_tile(AttentionWork<L>& w) {
-  const std::byte* ahead = w.ahead_v;
   Cells v = w.v;
   const bool shared = w.units > 1 && v.half && v.dim <= kAttentionValueDims;
   if (shared || v.packed != nullptr) {
-    if (shared) ask<L>(ahead, (w.hi - w.lo) * w.v.stride);
-    expand_rows<L>(w.expand, v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim, ahead);
-    ahead = reinterpret_cast<const std::byte*>(w.v_space);
-    v = Cells{ahead, v.dim * 4, v.dim, false, nullptr};
+    expand_rows<L>(w.expand, v, w.lo, w.hi, 0, v.dim, v.dim, w.v_space, v.dim, w.ahead);
+    v = Cells{reinterpret_cast<const std::byte*>(w.v_space), v.dim * 4, v.dim, false, nullptr};
   }
   for_classes<L>(w, [&](const UnitClass& c) {
     if (v.half) {
-      value_class<L, Float16Cells, 1>(w, c, v, ahead);
+      value_class<L, Float16Cells, 1>(w, c, v);
     } else {
-      value_class<L, Float32Cells, 1>(w, c, v, ahead);
+      value_class<L, Float32Cells, 1>(w, c, v);
     }
   });
 }
@@ -414,6 +411,15 @@ void finish_slice(AttentionWork<L>& w) {
   });
 }
 
+// From one request for keys of the next tile to the next: softmax and values of one unit ask for
+// all of them.
+template <class L>
+std::int64_t next_gap(const AttentionWork<L>& w) {
+  const bool floats = w.v.packed != nullptr || !w.v.half || w.units > 1;
+  const std::int64_t lines = w.v.dim * (floats ? 4 : 2) + w.unit_rows * kAttentionTile / L::kWidth;
+  return w.k.stride * kAttentionTile / lines;
+}
+
 // The tile of cells from `base` on.
 template <class L>
 void attend_tile(AttentionWork<L>& w, std::int64_t base) {
@@ -433,11 +439,12 @@ void attend_tile(AttentionWork<L>& w, std::int64_t base) {
   const std::int64_t place = base % a.ring, ahead = (base + kAttentionTile) % a.ring;
   w.k.at = a.k + place * a.k_stride;
   w.v.at = a.v + place * a.v_stride;
-  // The next tile is asked for while this one is worked on.
-  const bool more = base + kAttentionTile < w.end;
-  w.ahead_k = more ? a.k + ahead * a.k_stride : nullptr;
-  w.ahead_v = more ? a.v + ahead * a.v_stride : w.v.at;
+  // Per cell: one request while keys of a plain type are expanded, the others by scores.
+  const std::int64_t expanding = w.k.packed == nullptr ? kKeysPerLine : 0;
+  w.ahead.gap = w.v.stride * kKeysPerLine / (w.q_dims + expanding);
   score_all<L>(w);
+  const std::byte* next = base + kAttentionTile < w.end ? a.k + ahead * a.k_stride : a.next;
+  w.ahead = next == nullptr ? Ahead{w.v.at, 0} : Ahead{next, next_gap<L>(w)};
   soften_tile<L>(w);
   value_tile<L>(w);
 }
@@ -446,7 +453,10 @@ template <class L>
 void attend_slice(const AttentionArgs& a, const AttentionSlice& slice, ExpandCells expand) {
   AttentionWork<L> w(a, slice, expand);
   start_slice<L>(w);
-  if (w.begin < w.end) ask<L>(a.k + w.begin % a.ring * a.k_stride, kAttentionTile * a.k_stride);
+  if (w.begin < w.end) {
+    w.ahead = {a.k + w.begin % a.ring * a.k_stride, 64};
+    for (std::int64_t i = 0; i < a.k_stride; ++i) ask<L, 1>(w.ahead);  // of 64 cells
+  }
   if (a.head_dim_k <= kAttentionKeyDims) pack_slice<L>(w, 0, a.head_dim_k, w.q_dims);
   for (std::int64_t cell = w.begin; cell < w.end;) {
     const std::int64_t base = cell / kAttentionTile * kAttentionTile;

@@ -20,6 +20,7 @@
 namespace bandwall {
 
 inline constexpr int kAttentionTile = 64;  // cells, counted from cell 0 of the cache
+inline constexpr int kKeysPerLine = 32;    // scores ask for a line for so many keys x dimensions
 inline constexpr float kLowest = -3.402823466e+38f;
 
 struct Float32Cells {
@@ -55,11 +56,19 @@ struct Cells {  // keys or values of a run of cells
   const KvFormat* packed;  // a type that must be expanded by the table's expand_cells, or nullptr
 };
 
-// Asks for bytes that are read later. Inlined by force: GCC 12 takes a function that only
-// prefetches for one without effect and drops the call. No address is wrong here.
-template <class L>
-__attribute__((always_inline)) inline void ask(const std::byte* at, std::int64_t bytes) {
-  for (std::int64_t b = 0; b < bytes; b += 64) L::prefetch_far(at + b);
+// Memory that is read later: a line at `at`, the next one `gap` bytes further, and so on. Asked for
+// everywhere at a steady rate: requests in a burst wait for each other, and the loads behind them
+// for the requests; while nobody asks, memory rests. No address is wrong here.
+struct Ahead {
+  const std::byte* at;
+  std::int64_t gap;
+};
+
+// Inlined by force: GCC 12 takes a function that only prefetches for one without effect and drops
+// the call.
+template <class L, std::int64_t kLines>
+__attribute__((always_inline)) inline void ask(Ahead& ahead) {
+  for (std::int64_t i = 0; i < kLines; ++i, ahead.at += ahead.gap) L::prefetch_far(ahead.at);
 }
 
 // Rows of the chunk that starts at row `first` of `rows`.
@@ -107,19 +116,20 @@ void pack_queries(const float* q, std::int64_t stride, std::int64_t dims, std::i
 }
 
 // Scores of kVecs chunks of kRows rows (q_step and s_step floats apart) for kCells keys that lie
-// kStride floats apart. `more`: adds to the scores that are there.
+// kStride floats apart. `more`: adds to the scores that are there. Asks for a line per kKeysPerLine
+// values of the keys.
 template <class L, int kRows, int kVecs, int kStride>
 void score_cells(const float* q, std::int64_t q_step, const float* k, std::int64_t dims, float* s,
-                 std::int64_t s_step, bool more, const std::byte* next, bool ahead) {
+                 std::int64_t s_step, bool more, Ahead& asked) {
   using Vec = typename L::Vec;
   constexpr int kRun = L::kWidth / kRows, kCells = L::kWidth * L::kBlocks / kVecs;
-  const std::int64_t span = kRun * kCells * 2, step = ahead ? span : 0;
+  Ahead ahead = asked;
   Vec sum[kVecs][kCells];
   for (int m = 0; m < kVecs; ++m) {
     for (int c = 0; c < kCells; ++c) sum[m][c] = L::zero();
   }
-  for (std::int64_t d = 0; d < dims; d += kRun, q += L::kWidth, next += step) {
-    ask<L>(next, span);
+  for (std::int64_t d = 0; d < dims; d += kRun, q += L::kWidth) {
+    ask<L, kRun * kCells / kKeysPerLine>(ahead);
     Vec query[kVecs];
     for (int m = 0; m < kVecs; ++m) query[m] = L::load(q + m * q_step);
     for (int c = 0; c < kCells; ++c) {
@@ -127,6 +137,7 @@ void score_cells(const float* q, std::int64_t q_step, const float* k, std::int64
       for (int m = 0; m < kVecs; ++m) sum[m][c] = L::fma(key, query[m], sum[m][c]);
     }
   }
+  asked = ahead;
   for (int m = 0; m < kVecs; ++m) {
     for (int c = 0; c < kCells; c += kRun) {
       float* to = s + m * s_step + c * kRows;
@@ -146,9 +157,9 @@ struct AttentionState {
 };
 
 // Turns the scores of cells [from, to) of a tile into weights, those of other cells in the same
-// vectors into 0.
+// vectors into 0. Asks for a line per vector.
 template <class L, int kRows>
-void softmax_cells(float* s, int from, int to, AttentionState<L>& state) {
+void softmax_cells(float* s, int from, int to, AttentionState<L>& state, Ahead& asked) {
   using Vec = typename L::Vec;
   constexpr int kCells = L::kWidth / kRows;
   const int begin = from / kCells * L::kWidth;
@@ -156,17 +167,24 @@ void softmax_cells(float* s, int from, int to, AttentionState<L>& state) {
   for (int i = begin; i < from * kRows; ++i) s[i] = -__builtin_inff();
   for (int i = to * kRows; i < end; ++i) s[i] = -__builtin_inff();
   const Vec before = L::load(state.max);
-  Vec max = before;
-  for (int i = begin; i < end; i += L::kWidth) max = L::max(max, L::load(s + i));
-  max = L::template max_groups<kRows>(max);
+  Vec max = before, other = before;
+  for (int i = begin; i < end; i += 2 * L::kWidth) {
+    max = L::max(max, L::load(s + i));
+    if (i + L::kWidth < end) other = L::max(other, L::load(s + i + L::kWidth));
+  }
+  max = L::template max_groups<kRows>(L::max(max, other));
   const Vec base = L::max(L::set(kLowest), max);  // finite even when all scores are -infinity
   const Vec change = exp_lanes<L>(L::sub(before, base));
   Vec sum = L::zero();
+  Ahead ahead = asked;
+#pragma GCC unroll 4
   for (int i = begin; i < end; i += L::kWidth) {
+    ask<L, 1>(ahead);
     const Vec p = exp_lanes<L>(L::sub(L::load(s + i), base));
     L::store(s + i, p);
     sum = L::add(sum, p);
   }
+  asked = ahead;
   L::store(state.max, max);
   L::store(state.sum, L::fma(L::load(state.sum), change, sum));
   L::store(state.factor, change);
@@ -194,10 +212,10 @@ struct ValueRows {
 
 template <class L, class T, int kVecs, int kRows, int kQueries>
 void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from, int to,
-                   std::int64_t d, const std::byte* next) {
+                   std::int64_t d, Ahead& asked) {
   using Vec = typename L::Vec;
   constexpr int kAll = kRows * kQueries;
-  constexpr std::int64_t kSpan = kVecs * L::kWidth * T::kBytes;
+  constexpr std::int64_t kLines = kVecs * L::kWidth * T::kBytes / 64;
   Vec sum[kAll][kVecs];
   for (int i = 0; i < kAll; ++i) {
     const Vec factor = L::broadcast(rows.factor(i));
@@ -206,9 +224,9 @@ void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, in
     }
   }
   const std::byte* cell = v.at + from * v.stride + d * T::kBytes;
-  next += from * v.stride + d * T::kBytes;
-  for (int c = from; c < to; ++c, cell += v.stride, next += v.stride) {
-    ask<L>(next, kSpan);
+  Ahead ahead = asked;
+  for (int c = from; c < to; ++c, cell += v.stride) {
+    ask<L, kLines>(ahead);
     Vec value[kVecs];
     for (int j = 0; j < kVecs; ++j) {
       value[j] = T::template load<L>(cell + j * L::kWidth * T::kBytes);
@@ -218,6 +236,7 @@ void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, in
       for (int j = 0; j < kVecs; ++j) sum[i][j] = L::fma(weight, value[j], sum[i][j]);
     }
   }
+  asked = ahead;
   for (int i = 0; i < kAll; ++i) {
     for (int j = 0; j < kVecs; ++j) L::store(rows.out(i, v.dim) + d + j * L::kWidth, sum[i][j]);
   }
@@ -225,21 +244,21 @@ void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, in
 
 template <class L, class T, int kVecs, int kRows, int kQueries>
 std::int64_t value_blocks(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from,
-                          int to, std::int64_t d, const std::byte* next) {
+                          int to, std::int64_t d, Ahead& ahead) {
   for (; d + kVecs * L::kWidth <= v.dim; d += kVecs * L::kWidth) {
-    value_columns<L, T, kVecs>(rows, v, from, to, d, next);
+    value_columns<L, T, kVecs>(rows, v, from, to, d, ahead);
   }
-  if constexpr (kVecs > 1) return value_blocks<L, T, kVecs / 2>(rows, v, from, to, d, next);
+  if constexpr (kVecs > 1) return value_blocks<L, T, kVecs / 2>(rows, v, from, to, d, ahead);
   return d;
 }
 
-// Adds the values of cells [from, to) to all rows, and asks for as many bytes from `next` on.
+// Adds the values of cells [from, to) to all rows, and asks for a line per line of them.
 template <class L, class T, int kRows, int kQueries>
 void add_values(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from, int to,
-                const std::byte* next) {
+                Ahead& ahead) {
   constexpr int kAll = kRows * kQueries, kPadded = kAll > 4 ? 8 : kAll > 2 ? 4 : kAll;
   constexpr int kVecs = kPadded == 1 ? 8 : L::kWidth * L::kBlocks / kPadded;
-  const std::int64_t d = value_blocks<L, T, kVecs>(rows, v, from, to, 0, next);
+  const std::int64_t d = value_blocks<L, T, kVecs>(rows, v, from, to, 0, ahead);
   if (d == v.dim) return;
   for (int i = 0; i < kAll; ++i) {
     float* out = rows.out(i, v.dim) + d;

@@ -86,6 +86,9 @@ struct AttentionArgs {
   // merge_attention_parts in ascending part order.
   std::int64_t part_begin = 0, part_end = -1;  // part_end < 0: no split
   float* partial = nullptr;                    // n x group x 2
+  // Keys that this thread will probably read afterwards: fetched while the last cells are worked
+  // on. nullptr = unknown.
+  const std::byte* next = nullptr;
 };
 
 // Cells of one head: `count` of them, `stride` bytes apart; of each the dimensions
@@ -95,7 +98,6 @@ struct CellRun {
   const std::byte* cells = nullptr;
   std::int64_t stride = 0, count = 0;
   std::int64_t first = 0, dims = 0;
-  const std::byte* ahead = nullptr;  // as many cells that are needed next; a hint
 };
 
 // A rotation of every `size` neighbouring values (64, 128 or 256): the Walsh-Hadamard matrix over

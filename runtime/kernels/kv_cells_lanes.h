@@ -30,14 +30,6 @@ void expand_block_32(const CellByte* in, const typename C::Table& steps, float* 
   }
 }
 
-// Asks for the cell that is as far ahead as run.ahead says.
-template <class L>
-__attribute__((always_inline)) inline void ask_for_cell(const CellRun& run, std::int64_t cell,
-                                                        std::int64_t bytes) {
-  const std::byte* at = run.ahead + cell * run.stride;
-  for (std::int64_t b = 0; b < bytes; b += 64) L::prefetch_far(at + b);
-}
-
 template <class L, class C, Format kFormat>
 void expand_run_32(const CellRun& run, float* rows, std::int64_t row_stride) {
   const std::int64_t size = run.type->bytes_per_block;
@@ -45,7 +37,6 @@ void expand_run_32(const CellRun& run, float* rows, std::int64_t row_stride) {
                      : kFormat == Format::Q4_0 ? C::steps(-8.0f)
                                                : C::steps(0.0f);
   for (std::int64_t c = 0; c < run.count; ++c, rows += row_stride) {
-    if (run.ahead != nullptr) ask_for_cell<L>(run, c, run.stride);
     const auto* in = reinterpret_cast<const CellByte*>(run.cells + c * run.stride);
     in += run.first / 32 * size;
     for (std::int64_t d = 0; d < run.dims; d += 32, in += size) {
@@ -60,7 +51,6 @@ void expand_codebook_run(const CellRun& run, float* rows, std::int64_t row_strid
   const int bits = run.type->index_bits;
   const auto book = C::table(kv_codebook(*run.type).values);
   for (std::int64_t c = 0; c < run.count; ++c, rows += row_stride) {
-    if (run.ahead != nullptr) ask_for_cell<L>(run, c, run.stride);
     const auto* in = reinterpret_cast<const CellByte*>(run.cells + c * run.stride);
     in += run.first / n * size;
     for (std::int64_t d = 0; d < run.dims; d += n, in += size) {
@@ -117,7 +107,6 @@ void expand_cells_lanes(const CellRun& run, float* rows, std::int64_t row_stride
   }
   const std::int64_t first = run.first * run.type->bytes_per_block;
   for (std::int64_t c = 0; c < run.count; ++c, rows += row_stride) {
-    if (run.ahead != nullptr) ask_for_cell<L>(run, c, run.stride);
     expand_plain<L>(run.type->storage, run.cells + c * run.stride + first, run.dims, rows);
   }
 }
