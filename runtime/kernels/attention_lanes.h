@@ -353,8 +353,24 @@ void value_class(AttentionWork<L>& w, const UnitClass& c, const Cells& v) {
   if constexpr (kRows < L::kMaxRows) value_class<L, T, kRows + 1>(w, c, v);
 }
 
+// Values of the tile that a single unit reads where they are, without a copy of floats; false:
+// there is no such way. Several units share the copy.
+template <class L>
+bool values_in_place(const AttentionWork<L>& w) {
+  if (!L::kValueBlocks || w.units > 1 || w.v.packed == nullptr) return false;
+  const KvFormat& type = *w.v.packed;
+  return type.index_bits == 0 && (type.storage == Format::Q8_0 || type.storage == Format::Q4_0);
+}
+
 template <class L>
 void value_tile(AttentionWork<L>& w) {
+  if constexpr (L::kValueBlocks) {
+    if (values_in_place(w)) {
+      const UnitClass only{static_cast<int>(w.slice.heads), 0, 1};
+      return w.v.packed->storage == Format::Q8_0 ? value_class<L, Q8Cells, 1>(w, only, w.v)
+                                                 : value_class<L, Q4Cells, 1>(w, only, w.v);
+    }
+  }
   Cells v = w.v;
   const bool shared = w.units > 1 && v.half && v.dim <= kAttentionValueDims;
   if (shared || v.packed != nullptr) {
@@ -415,7 +431,7 @@ void finish_slice(AttentionWork<L>& w) {
 // all of them.
 template <class L>
 std::int64_t next_gap(const AttentionWork<L>& w) {
-  const bool floats = w.v.packed != nullptr || !w.v.half || w.units > 1;
+  const bool floats = !values_in_place(w) && (!w.v.half || w.units > 1);
   const std::int64_t lines = w.v.dim * (floats ? 4 : 2) + w.unit_rows * kAttentionTile / L::kWidth;
   return w.k.stride * kAttentionTile / lines;
 }

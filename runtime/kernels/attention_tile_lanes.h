@@ -23,8 +23,14 @@ inline constexpr int kAttentionTile = 64;  // cells, counted from cell 0 of the 
 inline constexpr int kKeysPerLine = 32;    // scores ask for a line for so many keys x dimensions
 inline constexpr float kLowest = -3.402823466e+38f;
 
+// How values lie in a cell: load_all gives kVecs vectors from dimension d on. Floats have kBytes
+// each, blocks of 32 values (kBytes = 0) are read where they are whole.
 struct Float32Cells {
-  static constexpr int kBytes = 4;
+  static constexpr int kBytes = 4, kPerLine = 16;
+  template <class L, int kVecs>
+  static void load_all(const std::byte* cell, std::int64_t d, typename L::Vec* value) {
+    for (int j = 0; j < kVecs; ++j) value[j] = load<L>(cell + (d + j * L::kWidth) * kBytes);
+  }
   template <class L>
   static typename L::Vec load(const std::byte* p) {
     return L::load(reinterpret_cast<const float*>(p));
@@ -36,7 +42,11 @@ struct Float32Cells {
 };
 
 struct Float16Cells {
-  static constexpr int kBytes = 2;
+  static constexpr int kBytes = 2, kPerLine = 32;
+  template <class L, int kVecs>
+  static void load_all(const std::byte* cell, std::int64_t d, typename L::Vec* value) {
+    for (int j = 0; j < kVecs; ++j) value[j] = load<L>(cell + (d + j * L::kWidth) * kBytes);
+  }
   template <class L>
   static typename L::Vec load(const std::byte* p) {
     return L::load_f16(p);
@@ -44,6 +54,36 @@ struct Float16Cells {
   template <class L>
   static typename L::Vec load_partial(const std::byte* p, std::int64_t n) {
     return L::load_f16_partial(p, n);
+  }
+};
+
+struct Q8Cells {
+  static constexpr int kBytes = 0, kPerLine = 32;
+  template <class L, int kVecs>
+  static void load_all(const std::byte* cell, std::int64_t d, typename L::Vec* value) {
+    constexpr int kBlock = 32 / L::kWidth;
+    const std::byte* at = cell + d / 32 * 34;
+    for (int j = 0; j + kBlock <= kVecs; j += kBlock, at += 34) {
+      const auto scale = L::broadcast_f16(at);
+      for (int i = 0; i < kBlock; ++i) {
+        value[j + i] = L::mul(scale, L::load_i8(at + 2 + i * L::kWidth));
+      }
+    }
+  }
+};
+
+struct Q4Cells {
+  static constexpr int kBytes = 0, kPerLine = 32;
+  template <class L, int kVecs>
+  static void load_all(const std::byte* cell, std::int64_t d, typename L::Vec* value) {
+    static_assert(L::kWidth == 16);
+    alignas(64) static constexpr float kSteps[16] = {-8, -7, -6, -5, -4, -3, -2, -1,
+                                                     0,  1,  2,  3,  4,  5,  6,  7};
+    const std::byte* at = cell + d / 32 * 18;
+    for (int j = 0; j + 2 <= kVecs; j += 2, at += 18) {
+      L::look_up_nibbles(at + 2, L::mul(L::broadcast_f16(at), L::load(kSteps)), value + j,
+                         value + j + 1);
+    }
   }
 };
 
@@ -215,7 +255,7 @@ void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, in
                    std::int64_t d, Ahead& asked) {
   using Vec = typename L::Vec;
   constexpr int kAll = kRows * kQueries;
-  constexpr std::int64_t kLines = kVecs * L::kWidth * T::kBytes / 64;
+  constexpr std::int64_t kLines = kVecs * L::kWidth / T::kPerLine;
   Vec sum[kAll][kVecs];
   for (int i = 0; i < kAll; ++i) {
     const Vec factor = L::broadcast(rows.factor(i));
@@ -223,14 +263,12 @@ void value_columns(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, in
       sum[i][j] = L::mul(L::load(rows.out(i, v.dim) + d + j * L::kWidth), factor);
     }
   }
-  const std::byte* cell = v.at + from * v.stride + d * T::kBytes;
+  const std::byte* cell = v.at + from * v.stride;
   Ahead ahead = asked;
   for (int c = from; c < to; ++c, cell += v.stride) {
     ask<L, kLines>(ahead);
     Vec value[kVecs];
-    for (int j = 0; j < kVecs; ++j) {
-      value[j] = T::template load<L>(cell + j * L::kWidth * T::kBytes);
-    }
+    T::template load_all<L, kVecs>(cell, d, value);
     for (int i = 0; i < kAll; ++i) {
       const Vec weight = L::broadcast(rows.weight(i, c));
       for (int j = 0; j < kVecs; ++j) sum[i][j] = L::fma(weight, value[j], sum[i][j]);
@@ -248,8 +286,25 @@ std::int64_t value_blocks(const ValueRows<L, kRows, kQueries>& rows, const Cells
   for (; d + kVecs * L::kWidth <= v.dim; d += kVecs * L::kWidth) {
     value_columns<L, T, kVecs>(rows, v, from, to, d, ahead);
   }
-  if constexpr (kVecs > 1) return value_blocks<L, T, kVecs / 2>(rows, v, from, to, d, ahead);
+  constexpr bool kHalves = kVecs > 1 && (T::kBytes > 0 || kVecs * L::kWidth > 32);
+  if constexpr (kHalves) return value_blocks<L, T, kVecs / 2>(rows, v, from, to, d, ahead);
   return d;
+}
+
+// Dimensions from d on, fewer than a vector.
+template <class L, class T, int kRows, int kQueries>
+void add_tail(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int from, int to,
+              std::int64_t d) {
+  for (int i = 0; i < kRows * kQueries; ++i) {
+    float* out = rows.out(i, v.dim) + d;
+    auto sum = L::mul(L::load_partial(out, v.dim - d), L::broadcast(rows.factor(i)));
+    for (int c = from; c < to; ++c) {
+      const auto value =
+          T::template load_partial<L>(v.at + c * v.stride + d * T::kBytes, v.dim - d);
+      sum = L::fma(L::broadcast(rows.weight(i, c)), value, sum);
+    }
+    L::store_partial(out, sum, v.dim - d);
+  }
 }
 
 // Adds the values of cells [from, to) to all rows, and asks for a line per line of them.
@@ -260,16 +315,7 @@ void add_values(const ValueRows<L, kRows, kQueries>& rows, const Cells& v, int f
   constexpr int kVecs = kPadded == 1 ? 8 : L::kWidth * L::kBlocks / kPadded;
   const std::int64_t d = value_blocks<L, T, kVecs>(rows, v, from, to, 0, ahead);
   if (d == v.dim) return;
-  for (int i = 0; i < kAll; ++i) {
-    float* out = rows.out(i, v.dim) + d;
-    auto sum = L::mul(L::load_partial(out, v.dim - d), L::broadcast(rows.factor(i)));
-    for (int c = from; c < to; ++c) {
-      const auto value =
-          T::template load_partial<L>(v.at + c * v.stride + d * T::kBytes, v.dim - d);
-      sum = L::fma(L::broadcast(rows.weight(i, c)), value, sum);
-    }
-    L::store_partial(out, sum, v.dim - d);
-  }
+  if constexpr (T::kBytes > 0) add_tail<L, T>(rows, v, from, to, d);
 }
 
 }  // namespace bandwall

@@ -16,6 +16,7 @@ struct Lanes {
   static constexpr int kBlocks = 1;     // reduction blocks of kWidth accumulators held at once
   static constexpr int kMaxRows = 8;    // query heads that share one pass over values
   static constexpr int kChunkRows = 4;  // query heads whose keys share a vector
+  static constexpr bool kValueBlocks = false;
 
   static Vec zero() { return _mm256_setzero_ps(); }
   static Vec set(float x) { return _mm256_set1_ps(x); }

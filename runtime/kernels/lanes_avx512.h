@@ -25,6 +25,7 @@ struct Lanes {
   static constexpr int kBlocks = 1;     // reduction blocks of kWidth accumulators held at once
   static constexpr int kMaxRows = 8;    // query heads that share one pass over values
   static constexpr int kChunkRows = 4;  // query heads whose keys share a vector
+  static constexpr bool kValueBlocks = true;  // values of q8_0 and q4_0 are read in place
 
   static Vec zero() { return _mm512_setzero_ps(); }
   static Vec set(float x) { return _mm512_set1_ps(x); }
@@ -61,6 +62,23 @@ struct Lanes {
   }
   static Vec load_f16_partial(const std::byte* p, std::int64_t n) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask(n), p));
+  }
+  static Vec broadcast_f16(const std::byte* p) {
+    short bits;
+    __builtin_memcpy(&bits, p, 2);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(bits));
+  }
+  static Vec load_i8(const std::byte* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_16_bytes(p)));
+  }
+  // table[low nibble] of sixteen bytes, and table[high nibble].
+  static void look_up_nibbles(const std::byte* p, Vec table, Vec* low, Vec* high) {
+    const __m512i q = _mm512_cvtepu8_epi32(load_16_bytes(p));
+    *low = _mm512_permutexvar_ps(q, table);  // ignores the bits above the nibble
+    *high = _mm512_permutexvar_ps(_mm512_srli_epi32(q, 4), table);
+  }
+  static __m128i load_16_bytes(const std::byte* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
   static Vec load_bf16(const std::byte* p) {
     return widen_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

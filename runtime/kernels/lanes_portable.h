@@ -21,6 +21,7 @@ struct Lanes {
   static constexpr int kBlocks = 2;     // reduction blocks of kWidth accumulators held at once
   static constexpr int kMaxRows = 4;    // query heads that share one pass over values
   static constexpr int kChunkRows = 2;  // query heads whose keys share a vector
+  static constexpr bool kValueBlocks = false;
 
   static Vec zero() { return Vec{}; }
   static Vec set(float x) { return Vec{x, x, x, x}; }

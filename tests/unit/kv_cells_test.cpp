@@ -304,5 +304,48 @@ TEST(KvCells, AttentionReadsEveryPairOfTypes) {
   }
 }
 
+// One query reads values of some types where they lie, several share a copy in floats.
+TEST(KvCells, ABatchOfQueriesEqualsOneByOne) {
+  constexpr std::int64_t kDim = 96, kCells = 150, kQueries = 5;
+  for (const char* name : {"q8_0", "q4_0", "q5_1", "iq4_nl"}) {
+    const KvFormat& type = *kv_format_from_name(name);
+    Bytes8 cells;
+    for (unsigned c = 0; c < kCells; ++c) {
+      const auto cell = pack(reference_kernels(), type, random_vector(kDim, c));
+      cells.insert(cells.end(), cell.begin(), cell.end());
+    }
+    for (const std::int64_t group : {1, 2, 4, 5, 8}) {
+      const auto q = random_vector(static_cast<std::size_t>(kQueries * group * kDim), 5, 0.1f);
+      const std::vector<std::int64_t> first(kQueries, 3), last = {100, 101, 128, 129, 150};
+      std::vector<float> batch(q.size()), single(q.size());
+      AttentionArgs a;
+      a.k_type = a.v_type = &type;
+      a.k = a.v = reinterpret_cast<const std::byte*>(cells.data());
+      a.k_stride = a.v_stride = cell_bytes(type, kDim);
+      a.head_dim_k = a.head_dim_v = kDim;
+      a.group = group;
+      a.q_stride = a.out_stride = group * kDim;
+      for (const KernelTable* table : usable_kernels()) {
+        AttentionArgs all = a;
+        all.n = kQueries;
+        all.q = q.data();
+        all.first = first.data();
+        all.last = last.data();
+        all.out = batch.data();
+        table->attention(all);
+        for (std::int64_t i = 0; i < kQueries; ++i) {
+          AttentionArgs one = a;
+          one.q = q.data() + i * a.q_stride;
+          one.first = first.data() + i;
+          one.last = last.data() + i;
+          one.out = single.data() + i * a.out_stride;
+          table->attention(one);
+        }
+        EXPECT_EQ(batch, single) << table->isa << " " << name << " group " << group;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace bandwall
