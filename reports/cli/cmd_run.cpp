@@ -137,7 +137,7 @@ Forecast forecast(const Job& job, const Host& host, int threads) {
   Forecast f;
   const auto price = [&](const Step& step) {
     return predict(host.profile.machine, host.profile.backend, spec, job.kv, step,
-                   expected_routing(spec, step.tokens()), threads);
+                   expected_routing(spec, step), threads);
   };
   const auto n_prompt = static_cast<std::int64_t>(job.tokens.size());
   for (const Step& s : prefill_steps(n_prompt, 0, job.engine.n_ubatch, 1))
