@@ -45,7 +45,7 @@ Throughput predict_decode(const Machine& machine, const Backend& backend, const 
   const std::int64_t tokens = std::max<std::int64_t>(1, s.n_gen);
   const Step step{s.batch, 1, s.depth + (tokens - 1) / 2, s.batch};
   const Prediction p = predict(machine, backend, model, s.kv, step,
-                               expected_routing(model, s.batch), s.threads);
+                               expected_routing(model, step), s.threads);
   Throughput t;
   set_rates(t, static_cast<double>(s.batch), p.step, p.speed_of_light, p.low, p.high);
   t.total = p.step * static_cast<double>(tokens);
@@ -72,7 +72,7 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
   const auto add = [&](std::int64_t n, std::int64_t past, bool last, double times) {
     const Step step{1, n, s.depth + past, last ? 1 : 0};
     const Prediction p =
-        predict(machine, backend, model, s.kv, step, expected_routing(model, n), s.threads);
+        predict(machine, backend, model, s.kv, step, expected_routing(model, step), s.threads);
     likely += p.step * times;
     light += p.speed_of_light * times;
     const Traffic traffic = p.ledger.traffic();

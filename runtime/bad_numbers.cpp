@@ -21,7 +21,7 @@ std::optional<std::string> first_bad(const Pass& p, const Rows2d& r, std::int64_
     if (all_finite(row, r.width)) continue;
     std::int64_t c = 0;
     while (std::isfinite(row[c])) ++c;
-    const auto at = static_cast<std::size_t>(first_row + i);
+    const auto at = static_cast<std::size_t>(p.from + first_row + i);
     return fmt::format("{} at value {} of position {}", row[c], c, p.scratch.positions[at]);
   }
   return std::nullopt;

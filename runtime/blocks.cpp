@@ -277,7 +277,7 @@ VisibleCells find_cells(const Pass& p, std::int64_t layer) {
   VisibleCells seen;
   for (std::int64_t i = 0; i < p.n; ++i) {
     const auto row = static_cast<std::size_t>(i);
-    s.last[row] = s.positions[row] + 1;
+    s.last[row] = s.positions[static_cast<std::size_t>(p.from + i)] + 1;
     s.first[row] = h.slides(layer) ? std::max<std::int64_t>(0, s.last[row] - h.window) : 0;
     seen.pairs += s.last[row] - s.first[row];
     // Positions follow each other: together the rows of a sequence see from the first on.
@@ -446,6 +446,10 @@ void attend(Pass& p, std::int64_t layer) {
   p.meter.close(OpKind::QkvProj, layer);
   rotate_and_store(p, layer, w);
   p.meter.close(OpKind::RopeKv, layer);
+  const std::int64_t gone = keep_rows(p);
+  if (p.n == 0) return;
+  move_rows(s.q.get(), gone, p.n, p.hyper.q_width());
+  if (p.hyper.attention_gate) move_rows(s.gates.get(), gone, p.n, p.hyper.q_width());
   attention(p, layer, w);
   p.meter.close(OpKind::Attention, layer);
   quantize_rows(p, w.o, s.attended);

@@ -122,8 +122,10 @@ void take_values(Pass& p, const LayerWeights& w) {
   const ActivationRows x = s.attended.view(0, p.n * h.heads, q8);
   for_pieces(p, {h.heads}, 1, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
     for (std::int64_t head = begin; head < end; ++head) {
-      for (std::int64_t i = 0; q8 && i < p.n; ++i) {
-        quantize_piece(p, s.attended, i * h.heads + head, 0, s.attended.cols);
+      for (std::int64_t i = 0; i < p.n; ++i) {
+        const std::int64_t row = i * h.heads + head;
+        s.head_rows[static_cast<std::size_t>(head * p.n + i)] = static_cast<std::int32_t>(row);
+        if (q8) quantize_piece(p, s.attended, row, 0, s.attended.cols);
       }
       multiply(p,
                {&w.v_b, head, x, rows_of(p, head), p.n, s.values.f32.get() + head * h.mla_value,
@@ -150,6 +152,9 @@ void attend_latent(Pass& p, std::int64_t layer) {
   p.meter.close(OpKind::QkvProj, layer);
   norm_rotate_and_store(p, layer, w);
   p.meter.close(OpKind::RopeKv, layer);
+  const std::int64_t gone = keep_rows(p);
+  if (p.n == 0) return;
+  move_rows(s.q.get(), gone, p.n, p.hyper.q_width());
   attention(p, layer, w);
   p.meter.close(OpKind::Attention, layer);
   take_values(p, w);

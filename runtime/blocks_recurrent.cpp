@@ -247,6 +247,9 @@ void recur(Pass& p, std::int64_t layer) {
   p.meter.flops(p.n * (2 * taps + 4 * h.ssm_inner));
   p.meter.close(OpKind::Ssm, layer);
 
+  const std::int64_t gone = keep_rows(p);
+  if (p.n == 0) return;
+  s.mixed.move(gone, p.n);
   add_product(p, w.ssm_out, s.mixed);
   p.meter.floats(p.n * h.ssm_inner);
   p.meter.close(OpKind::SsmOut, layer);

@@ -213,11 +213,13 @@ void Engine::Impl::run_ops(Pass& p, std::span<const std::int32_t> tokens, std::i
   embed(p, tokens.data());
   for (std::int64_t l = 0; l < h.layers; ++l) {
     check_interrupt();
+    p.kept = l + 1 < h.layers ? p.n : rows;
     if (h.attends(l) && h.kv_rank > 0) attend_latent(p, l);
     if (h.attends(l) && h.kv_rank == 0) attend(p, l);
     if (h.recurs(l)) recur(p, l);
-    if (h.is_dense_layer(l)) feed_forward(p, l);
-    if (h.is_moe_layer(l)) route_to_experts(p, l);
+    keep_rows(p);  // of a layer that mixes no positions
+    if (h.is_dense_layer(l) && p.n > 0) feed_forward(p, l);
+    if (h.is_moe_layer(l) && p.n > 0) route_to_experts(p, l);
     after_layer(l);
   }
   if (rows > 0) head(p, rows, out);
@@ -255,10 +257,10 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
   run_ops(p, tokens, shape.output_rows, out, [&](std::int64_t l) {
     if (!layer_is_finite(p)) find_bad_numbers(tokens, shape, out);
     meter.mark();  // the look at the numbers is no op's
-    if (!h.is_moe_layer(l)) return;
+    if (!h.is_moe_layer(l) || p.n == 0) return;
     routing.distinct_experts[static_cast<std::size_t>(l)] =
         static_cast<double>(scratch.choice.active.size());
-    if (to != nullptr && to->record_experts) record_experts(l, n, *to);
+    if (to != nullptr && to->record_experts) record_experts(l, p.n, *to);
   });
   if (!all_finite(out, shape.output_rows * h.vocab)) find_bad_numbers(tokens, shape, out);
   meter.end(n);

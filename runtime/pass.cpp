@@ -27,6 +27,23 @@ void Rows::resize(std::int64_t rows, std::int64_t width) {
   for (std::int64_t i = 0; i < blocks; ++i) new (arrived.get() + i) std::atomic<std::int32_t>(0);
 }
 
+void Rows::move(std::int64_t gone, std::int64_t n) {
+  move_rows(f32.get(), gone, n, cols);
+  move_rows(q8.get(), gone, n, cols);
+  move_rows(scale.get(), gone, n, cols / 32);
+  move_rows(sums16.get(), gone, n, cols / 16);
+}
+
+std::int64_t keep_rows(Pass& p) {
+  const std::int64_t gone = p.n - p.kept;
+  if (gone == 0) return 0;
+  BANDWALL_CHECK(p.n == p.per_sequence);
+  move_rows(p.scratch.residual.get(), gone, p.kept, p.hyper.hidden);
+  p.from += gone;
+  p.n = p.per_sequence = p.kept;
+  return gone;
+}
+
 ActivationRows Rows::view(std::int64_t from, std::int64_t n, bool quantized) const {
   ActivationRows x;
   x.n = n;

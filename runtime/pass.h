@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -65,6 +64,7 @@ struct Rows {
   Buffer<std::atomic<std::int32_t>> arrived;  // values of each block so far: quantize_piece
 
   void resize(std::int64_t rows, std::int64_t width);
+  void move(std::int64_t gone, std::int64_t n);  // move_rows() of all its parts
   // Rows [from, from + n); with the 8-bit form only when it was made.
   ActivationRows view(std::int64_t from, std::int64_t n, bool quantized) const;
 };
@@ -100,7 +100,7 @@ struct Scratch {
   Buffer<float> parts, part_states;
   std::vector<std::int64_t> sequences, positions;  // of each row
   std::vector<std::int64_t> first, last;           // cells that each row sees
-  std::atomic<bool> suspect = false;  // something in this step was no finite number
+  std::atomic<bool> suspect = false;               // something in this step was no finite number
   Choice choice;
 };
 
@@ -117,7 +117,20 @@ struct Pass {
   StepMeter& meter;
   std::int64_t n = 0;             // rows: new positions of one sequence after the other
   std::int64_t per_sequence = 1;  // of them for each sequence, at positions that follow each other
+  std::int64_t kept = 0;          // last rows that later ops of the layer need: keep_rows()
+  std::int64_t from = 0;          // row of the step that is now row 0
 };
+
+// Once the last layer has mixed positions, only rows whose logits are wanted matter to the rest of
+// the step. They move to the front of the residual, and p.n becomes p.kept. Returns how many rows
+// went before them. Only for steps of one sequence; nothing happens where all rows are kept.
+std::int64_t keep_rows(Pass& p);
+
+// Rows [gone, gone + n) of `width` to the front.
+template <class T>
+void move_rows(T* rows, std::int64_t gone, std::int64_t n, std::int64_t width) {
+  if (gone > 0) std::copy(rows + gone * width, rows + (gone + n) * width, rows);
+}
 
 // Fewer bytes than this are read in less time than it takes to share them.
 inline constexpr std::int64_t kShareBytes = 64 << 10;

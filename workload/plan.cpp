@@ -12,6 +12,8 @@
 //   Latent attention: qkv also the compressed query, written, normed and read, and the queries of
 //   all heads before they are taken into the latent space; rope_kv: the latent row in, the rotated
 //   part of all queries in and out; attn_out also the heads' values taken out of that space.
+// In the last layer only the positions whose logits are wanted go on once positions are mixed
+//   (keys, values and recurrent states need all of them): attention, its output and what follows.
 // Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
 //   4 per normed value, 3 per rotated one; state: per value and token 5 (Mamba-2), 7 (delta net).
 //   Lookups, softmax and activation functions count none.
@@ -107,9 +109,10 @@ class Builder {
     }
   }
 
-  // `distinct` of the matrices stacked along the last dimension; n x k rows are spread over them.
+  // `distinct` of the matrices stacked along the last dimension; kept x k rows are spread over
+  // them.
   void read_experts(Op& op, Role role, double distinct) const {
-    const double pairs = n_ * static_cast<double>(h_.experts_used);
+    const double pairs = kept_ * static_cast<double>(h_.experts_used);
     const double experts = static_cast<double>(h_.experts);
     for (const TensorSpec* t : tensors_.block(op.key.layer)) {
       if (t->role != role) continue;
@@ -142,11 +145,13 @@ class Builder {
   }
 
   void block(int l) {
+    kept_ = l + 1 < h_.layers ? n_ : rows_;
     if (tensors_.has(l, Role::AttnNorm)) norm(OpKind::AttnNorm, l, Role::AttnNorm, n_);
     if (h_.attends(l) && h_.kv_rank > 0) latent_attention_part(l);
     if (h_.attends(l) && h_.kv_rank == 0) attention_part(l);
     if (h_.recurs(l)) recurrent_part(l);
-    if (tensors_.has(l, Role::FfnNorm)) norm(OpKind::FfnNorm, l, Role::FfnNorm, n_);
+    if (kept_ == 0) return;
+    if (tensors_.has(l, Role::FfnNorm)) norm(OpKind::FfnNorm, l, Role::FfnNorm, kept_);
     if (h_.is_moe_layer(l)) {
       router(l);
       experts(l);
@@ -171,21 +176,25 @@ class Builder {
     if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + k));
     rope.flops += Flops(3 * n_ * width((h_.heads + h_.kv_heads) * h_.rope_dims));
 
+    if (kept_ == 0) return;
     score_cells(l, cell, q + out);
 
     Op& o = begin(OpKind::AttnOut, l);
-    read(o, Role::AttnOut, n_);
-    floats(o, n_ * (out + 2 * width(h_.hidden)));
+    read(o, Role::AttnOut, kept_);
+    floats(o, kept_ * (out + 2 * width(h_.hidden)));
     post_norm(o, Role::AttnPostNorm);
   }
 
-  // Sequences have cells of their own.
+  // Sequences have cells of their own; the last of their new positions look at them.
   VisibleCells seen_by_all(int l) const {
     VisibleCells sum;
+    const bool last = l + 1 == h_.layers;
+    const std::int64_t n = last ? (step_.output_rows + step_.sequences - 1) / step_.sequences
+                                : step_.tokens_per_sequence;
     for (std::int64_t s = 0; s < step_.sequences; ++s) {
       const std::int64_t past =
           step_.pasts.empty() ? step_.past : step_.pasts[static_cast<std::size_t>(s)];
-      const VisibleCells seen = visible_cells(h_, l, step_.tokens_per_sequence, past);
+      const VisibleCells seen = visible_cells(h_, l, n, past + step_.tokens_per_sequence - n);
       sum.distinct += seen.distinct;
       sum.pairs += seen.pairs;
     }
@@ -194,9 +203,9 @@ class Builder {
 
   void post_norm(Op& op, Role role) const {
     if (!tensors_.has(op.key.layer, role)) return;
-    read(op, role, n_);
-    floats(op, 2 * n_ * width(h_.hidden));
-    op.flops += Flops(4 * n_ * width(h_.hidden));
+    read(op, role, kept_);
+    floats(op, 2 * kept_ * width(h_.hidden));
+    op.flops += Flops(4 * kept_ * width(h_.hidden));
   }
 
   // Attention over the visible cells; row: floats of a position's queries and outputs.
@@ -204,8 +213,8 @@ class Builder {
     const VisibleCells seen = seen_by_all(l);
     const double pairs = static_cast<double>(seen.pairs);
     Op& attention = begin(OpKind::Attention, l);
-    read(attention, Role::AttnSinks, n_);
-    floats(attention, n_ * (row + (h_.attention_gate ? width(h_.q_width()) : 0)));
+    read(attention, Role::AttnSinks, kept_);
+    floats(attention, kept_ * (row + (h_.attention_gate ? width(h_.q_width()) : 0)));
     attention.traffic.kv_read = cell * static_cast<double>(seen.distinct);
     attention.kv_scores = Elements(pairs * row);
     attention.flops += Flops(2 * pairs * row);
@@ -232,11 +241,12 @@ class Builder {
     rope.traffic.kv_written = cell * n_;
     rope.flops += Flops(n_ * (4 * width(h_.kv_rank) + 3 * (rotated + width(h_.rope_dims))));
 
+    if (kept_ == 0) return;
     score_cells(l, cell, absorbed + attended);
 
     Op& o = begin(OpKind::AttnOut, l);
-    for (const Role role : {Role::AttnVB, Role::AttnOut}) read(o, role, n_);
-    floats(o, n_ * (attended + 2 * width(h_.out_width()) + 2 * width(h_.hidden)));
+    for (const Role role : {Role::AttnVB, Role::AttnOut}) read(o, role, kept_);
+    floats(o, kept_ * (attended + 2 * width(h_.out_width()) + 2 * width(h_.hidden)));
   }
 
   // The state, the tail of the convolution included, is read and written once per sequence and
@@ -261,42 +271,43 @@ class Builder {
                             (delta ? 7 : 5) * width(h_.ssm_inner * h_.ssm_state)));
     if (delta) op.flops += Flops(4 * n_ * 2 * width(h_.ssm_groups * h_.ssm_state));
 
+    if (kept_ == 0) return;
     Op& out = begin(OpKind::SsmOut, l);
-    read(out, Role::SsmOut, n_);
-    floats(out, n_ * (inner + 2 * width(h_.hidden)));
+    read(out, Role::SsmOut, kept_);
+    floats(out, kept_ * (inner + 2 * width(h_.hidden)));
   }
 
   void router(int l) {
     Op& op = begin(OpKind::Router, l);
-    read(op, Role::Router, n_);
-    read(op, Role::RouterBias, n_);
-    floats(op, n_ * width(h_.hidden + h_.experts));
+    read(op, Role::Router, kept_);
+    read(op, Role::RouterBias, kept_);
+    floats(op, kept_ * width(h_.hidden + h_.experts));
   }
 
   void experts(int l) {
     Op& op = begin(OpKind::Experts, l);
     const double distinct = routing_.distinct_experts[static_cast<std::size_t>(l)];
-    read(op, Role::LatentDown, n_);
+    read(op, Role::LatentDown, kept_);
     for (const Role role : {Role::ExpertGate, Role::ExpertUp, Role::ExpertDown}) {
       read_experts(op, role, distinct);
     }
-    read(op, Role::LatentUp, n_);
+    read(op, Role::LatentUp, kept_);
     const double used = width(h_.experts_used);
     const double inner = tensors_.has(l, Role::ExpertGate) ? 3.0 : 2.0;
     const double seen = width(h_.expert_latent > 0 ? h_.expert_latent : h_.hidden);
-    floats(op, n_ * (width(h_.hidden) + used * (inner * width(h_.expert_ffn) + seen) +
-                     2 * width(h_.hidden)));
-    if (h_.expert_latent > 0) floats(op, n_ * 2 * seen);
+    floats(op, kept_ * (width(h_.hidden) + used * (inner * width(h_.expert_ffn) + seen) +
+                        2 * width(h_.hidden)));
+    if (h_.expert_latent > 0) floats(op, kept_ * 2 * seen);
   }
 
   void feed_forward(OpKind kind, int l, Role gate, Role up, Role down) {
     if (!tensors_.has(l, up)) return;
     Op& op = begin(kind, l);
-    for (const Role role : {gate, up, down}) read(op, role, n_);
-    if (kind == OpKind::SharedExpert) read(op, Role::SharedRouter, n_);
+    for (const Role role : {gate, up, down}) read(op, role, kept_);
+    if (kind == OpKind::SharedExpert) read(op, Role::SharedRouter, kept_);
     const double inner = tensors_.has(l, gate) ? 3.0 : 2.0;
     const double ffn = width(kind == OpKind::DenseFfn ? h_.ffn : h_.shared_ffn);
-    floats(op, n_ * (3 * width(h_.hidden) + inner * ffn));
+    floats(op, kept_ * (3 * width(h_.hidden) + inner * ffn));
     if (kind == OpKind::DenseFfn) post_norm(op, Role::FfnPostNorm);
   }
 
@@ -313,6 +324,7 @@ class Builder {
   Step step_;
   const Routing& routing_;
   double n_, rows_;
+  double kept_ = 0;  // positions that this layer goes on with once they are mixed
   std::vector<Op> ops_;
 };
 
@@ -330,6 +342,15 @@ Routing expected_routing(const ModelSpec& model, std::int64_t tokens) {
   for (std::int64_t l = 0; l < h.layers; ++l) {
     if (h.is_moe_layer(l)) routing.distinct_experts[static_cast<std::size_t>(l)] = distinct;
   }
+  return routing;
+}
+
+Routing expected_routing(const ModelSpec& model, const Step& step) {
+  Routing routing = expected_routing(model, step.tokens());
+  if (!model.hyper.is_moe_layer(model.hyper.layers - 1)) return routing;
+  routing.distinct_experts.back() =
+      step.output_rows == 0 ? 0.0
+                            : expected_routing(model, step.output_rows).distinct_experts.back();
   return routing;
 }
 

@@ -41,6 +41,9 @@ struct Routing {
 // Uniform independent routing: E * (1 - (1 - k/E)^n). Real text is skewed (fewer); see method notes
 // in analysis/predict.h.
 Routing expected_routing(const ModelSpec& model, std::int64_t tokens);
+// The same for the positions of a step; in the last layer only those whose logits are wanted
+// choose.
+Routing expected_routing(const ModelSpec& model, const Step& step);
 
 struct WeightStream {
   Format format;

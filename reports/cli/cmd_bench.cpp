@@ -16,6 +16,7 @@
 #include "reports/cli/synthetic.h"
 #include "runtime/calibrate.h"
 #include "runtime/host.h"
+#include "runtime/micro_batch.h"
 
 namespace bandwall {
 namespace {
@@ -28,7 +29,7 @@ struct Test {
 // One set of engine options; its tests share an engine.
 struct Setting {
   int threads = 0;
-  std::int64_t n_ubatch = 0;
+  std::int64_t n_ubatch = 0;  // 0: the usual one of the model
   KvConfig kv;
 };
 
@@ -117,8 +118,10 @@ Plan make_plan(const Arguments& a) {
   plan.warm_up = !a.on("no-warmup");
   const std::vector<std::int64_t> threads =
       a.has("threads") ? a.integers("threads", 1, 1024) : std::vector<std::int64_t>{0};
+  const std::vector<std::int64_t> ubatches =
+      a.has("ubatch-size") ? a.integers("ubatch-size", 1, 1 << 16) : std::vector<std::int64_t>{0};
   for (const KvConfig& kv : chosen_kv(a)) {
-    for (const std::int64_t ub : a.integers("ubatch-size", 1, 1 << 16)) {
+    for (const std::int64_t ub : ubatches) {
       for (const std::int64_t t : threads) {
         const int resolved = t > 0 ? static_cast<int>(t) : default_threads();
         plan.settings.push_back({resolved, ub, kv});
@@ -301,7 +304,8 @@ int run_bench(const Arguments& a) {
   std::string pairs;
   bool first = true;
   fmt::print("{}", bench_head(plan.form));
-  for (const Setting& setting : plan.settings) {
+  for (Setting setting : plan.settings) {
+    if (setting.n_ubatch == 0) setting.n_ubatch = usual_ubatch(spec.hyper);
     EngineOptions options;
     options.context = context;
     options.sequences = sequences;
@@ -359,7 +363,8 @@ CommandSpec command_bench() {
       {"threads,t", "N,..", "", "threads (physical cores when not given)"},
       {"cache-type-k,ctk", "TYPE,..", "f16", "formats of the K cache"},
       {"cache-type-v,ctv", "TYPE,..", "f16", "formats of the V cache"},
-      {"ubatch-size,ub", "N,..", "512", "tokens per micro-batch in prefill"},
+      {"ubatch-size,ub", "N,..", "",
+       "tokens per micro-batch in prefill (512 to 2048 by the number of experts when not given)"},
       {"batch-size,b", "N", "2048", "logical batch; only the micro-batch (-ub) changes the work"},
       {"flash-attn,fa", "0|1", "1", "accepted as llama-bench spells it; attention is always fused"},
       {"n-gpu-layers,ngl", "N", "",

@@ -59,7 +59,7 @@ int run_roofline(const Arguments& a) {
   }
   if (depth > 0) label += fmt::format(" @ d{}", depth);
   const Prediction p = predict(target.machine, target.backend, model.spec, kv, step,
-                               expected_routing(model.spec, step.tokens()));
+                               expected_routing(model.spec, step));
   const Roofline r = roofline(target.machine, p, label);
   const std::string title = fmt::format("{} on {}, {}", model.title, target.machine.title, label);
   const std::string form = a.choice("output", {"text", "svg", "json"});

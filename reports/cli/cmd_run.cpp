@@ -18,6 +18,7 @@
 #include "runtime/calibrate.h"
 #include "runtime/chat_template.h"
 #include "runtime/host.h"
+#include "runtime/micro_batch.h"
 #include "runtime/sampler.h"
 #include "runtime/tokenizer.h"
 
@@ -112,7 +113,8 @@ Job prepare(const Arguments& a) {
   job.kv = kv_config(a);
   job.engine.context = chosen_context(a, static_cast<std::int64_t>(job.tokens.size()), job.n_gen,
                                       job.model.spec().hyper.context_train);
-  job.engine.n_ubatch = a.integer("ubatch-size", 1, 1 << 16);
+  job.engine.n_ubatch = a.has("ubatch-size") ? a.integer("ubatch-size", 1, 1 << 16)
+                                             : usual_ubatch(job.model.spec().hyper);
   job.engine.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
   job.engine.k = job.kv.k;
   job.engine.v = job.kv.v;
@@ -137,7 +139,7 @@ Forecast forecast(const Job& job, const Host& host, int threads) {
   Forecast f;
   const auto price = [&](const Step& step) {
     return predict(host.profile.machine, host.profile.backend, spec, job.kv, step,
-                   expected_routing(spec, step.tokens()), threads);
+                   expected_routing(spec, step), threads);
   };
   const auto n_prompt = static_cast<std::int64_t>(job.tokens.size());
   for (const Step& s : prefill_steps(n_prompt, 0, job.engine.n_ubatch, 1))
@@ -197,7 +199,7 @@ std::vector<ElsewhereRow> elsewhere(const Arguments& a, const Job& job) {
         choose_target(name, a.optional_text("backend"), a.optional_text("profile"));
     Scenario s;
     s.kv = job.kv;
-    s.n_ubatch = job.engine.n_ubatch;
+    if (a.has("ubatch-size")) s.n_ubatch = job.engine.n_ubatch;
     s.n_prompt = static_cast<std::int64_t>(job.tokens.size());
     ElsewhereRow row;
     row.machine = name;
@@ -210,7 +212,7 @@ std::vector<ElsewhereRow> elsewhere(const Arguments& a, const Job& job) {
     FitOptions options;
     options.context = job.engine.context;
     options.kv = job.kv;
-    options.n_ubatch = job.engine.n_ubatch;
+    if (a.has("ubatch-size")) options.n_ubatch = job.engine.n_ubatch;
     if (target.backend.context_bytes) options.runtime_bytes = target.backend.context_bytes->value;
     row.fit = fit(target.machine, job.model.spec(), options);
     rows.push_back(row);
@@ -404,7 +406,8 @@ CommandSpec command_run() {
       {"backend", "NAME", "", "software stack there; each machine's usual one when not given"},
       option_context("0"),
       option_threads(),
-      option_ubatch(),
+      {"ubatch-size,ub", "N", "",
+       "tokens per micro-batch in prefill (512 to 2048 by the number of experts when not given)"},
       option_kv_k(),
       option_kv_v(),
       {"temp", "T", "0", "temperature; 0 is greedy"},

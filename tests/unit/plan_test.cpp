@@ -147,6 +147,28 @@ TEST(Plan, PrefillStepsWantLogitsOfTheLastPositionsOnly) {
   EXPECT_TRUE(prefill_steps(0, 0, 512, 1).empty());
 }
 
+// Without logits the last layer only fills the cache; with those of one position, what follows its
+// keys and values costs as much as for that position alone.
+TEST(Plan, LastLayerGoesOnWithPositionsThatHaveLogits) {
+  const ModelSpec m = model_from_shape(testing::qwen3_30b(), "Q4_K_M");
+  const int last = static_cast<int>(m.hyper.layers) - 1;
+  const auto plan = [&](const Step& step) {
+    return plan_step(m, f16(), step, expected_routing(m, step));
+  };
+  const Plan none = plan({1, 512, 0, 0}), one = plan({1, 512, 0, 1}), all = plan({1, 512, 0, 512});
+  const Plan alone = plan({1, 1, 511, 1});
+  EXPECT_EQ(none.ops.back().key.kind, OpKind::RopeKv);
+  EXPECT_EQ(none.ops.back().key.layer, last);
+  for (const OpKind kind : {OpKind::Attention, OpKind::AttnOut, OpKind::Router, OpKind::Experts}) {
+    EXPECT_EQ(op(one, kind, last).traffic.total(), op(alone, kind, last).traffic.total());
+    EXPECT_EQ(op(one, kind, last).flops, op(alone, kind, last).flops);
+    EXPECT_EQ(op(one, kind, 0).flops, op(all, kind, 0).flops);
+    EXPECT_GT(op(all, kind, last).flops, op(one, kind, last).flops);
+  }
+  EXPECT_EQ(op(one, OpKind::QkvProj, last).flops, op(all, OpKind::QkvProj, last).flops);
+  EXPECT_EQ(expected_routing(m, Step{1, 512, 0, 1}).distinct_experts.back(), 8.0);
+}
+
 TEST(Plan, HybridReadsStateAndEveryTensorOfTheActivePart) {
   const ModelSpec m = model_from_shape(testing::nemotron_super(), "F16");
   const Plan p = plan_step(m, f16(), {1, 1, 0, 1}, expected_routing(m, 1));
