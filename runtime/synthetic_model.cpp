@@ -228,13 +228,15 @@ void write_synthetic(const ModelSpec& spec, const SyntheticOptions& options, con
   if (header.file_bytes() > at) filler.zeros(header.file_bytes() - at);
 }
 
-SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options) {
+SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
+                               const std::function<void()>& between) {
   const auto size = static_cast<std::size_t>(synthetic_bytes(spec, options));
   SyntheticModel model{std::make_unique<Arena>(size), size};
   std::byte* at = model.memory->data();
   write_synthetic(spec, options, [&](std::span<const std::byte> piece) {
     std::memcpy(at, piece.data(), piece.size());
     at += piece.size();
+    if (between) between();
   });
   return model;
 }
@@ -251,7 +253,7 @@ ModelSpec uniform_spec(const std::string& architecture, const Hyper& hyper, Form
     if (!t.required) continue;
     TensorSpec spec = t.spec;
     const bool whole = spec.dims[0] % info(format).values_per_block == 0;
-    const bool plain = !is_matrix(spec) || spec.role == Role::Router;
+    const bool plain = !is_matrix(spec) || spec.role == Role::Router || spec.role == Role::SsmNorm;
     spec.format = plain || !whole ? Format::F32 : format;
     spec.bytes = row_bytes(spec.format, spec.dims[0]) * (spec.values() / spec.dims[0]);
     model.tensors.push_back(std::move(spec));
