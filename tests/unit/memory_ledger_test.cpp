@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "configs/engines.h"
 #include "configs/library.h"
 #include "hwmodel/error.h"
