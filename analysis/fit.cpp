@@ -10,172 +10,73 @@
 namespace bandwall {
 namespace {
 
-constexpr std::int64_t kCellStep = 256;
-constexpr std::int64_t kMostContext = 1'000'000'000'000;  // far beyond any; keeps products exact
+constexpr std::int64_t kCellStep = 256, kMostSlots = 65'536;
 // Share of the usable memory within which nobody should promise either way: the estimate itself is
 // good to about 1 %, and driver versions alone move the visible memory of one machine by 1.6 %.
 constexpr double kCloseMargin = 0.025;
 
-double round256(double positions) {
-  return std::ceil(positions / static_cast<double>(kCellStep)) * static_cast<double>(kCellStep);
+int devices(const Machine& machine) { return std::max(1, machine.devices); }
+
+const MemoryPool* host_pool(const Machine& machine) {
+  for (const MemoryPool& p : machine.pools) {
+    if (p.name == "host" && &p != &machine.pool()) return &p;
+  }
+  return nullptr;
 }
 
-bool is_discrete(const Machine& machine) {
-  return machine.pool().name == "vram" || machine.pools.size() > 1;
+Verdict judge(const PoolReport& p) {
+  const Bytes margin = p.usable * kCloseMargin;
+  if (p.needed + margin <= p.usable) return Verdict::Fits;
+  const Bytes most = std::max(p.usable + p.reserve, p.usable + margin);
+  return p.needed <= most ? Verdict::TooClose : Verdict::DoesNotFit;
 }
 
-double devices(const Machine& machine) { return std::max(1, machine.devices); }
+PoolReport pool_report(const MemoryPool& pool, std::string name, Bytes needed,
+                       double memory_share) {
+  PoolReport p;
+  p.name = std::move(name);
+  p.installed = pool.installed.value;
+  p.visible = pool.visible.value;
+  p.reserve = pool.reserve.value;
+  p.usable = Bytes(std::floor(pool.usable().value()));
+  if (memory_share > 0) {
+    p.usable = std::min(p.usable, Bytes(std::floor(p.visible.value() * memory_share)));
+    p.reserve = Bytes(0);  // the engine keeps to its share: nothing beyond it can be had
+  }
+  p.needed = needed;
+  return p;
+}
 
-struct Report {
+void add_pools(const Machine& machine, const MemoryLedger& ledger, double memory_share,
+               FitReport& r) {
+  const int count = devices(machine);
+  const bool one = has_one_pool(machine);
+  for (int d = 0; d < count; ++d) {
+    const Bytes host = one && d == 0 ? ledger.on(kHost) : Bytes(0);
+    std::string name = machine.pool().name;
+    if (count > 1) name += fmt::format(" {}", d);
+    r.pools.push_back(
+        pool_report(machine.pool(), std::move(name), ledger.on(d) + host, memory_share));
+  }
+  if (const MemoryPool* host = host_pool(machine); host != nullptr && !one) {
+    r.pools.push_back(pool_report(*host, host->name, ledger.on(kHost), 0));
+  }
+  judge_pools(r);
+}
+
+FitReport report(const Machine& machine, const ModelSpec& model, const Placement& placement,
+                 const FitOptions& o, bool explain) {
   FitReport r;
-  void line(std::string what, double bytes, std::string how) {
-    const Bytes whole(std::ceil(bytes));  // whole bytes, so that the sums are exact
-    if (!(whole > Bytes(0))) return;
-    r.needed += whole;
-    r.lines.push_back({std::move(what), whole, std::move(how)});
-  }
-};
-
-void weight_lines(const Machine& machine, const ModelSpec& model, Report& report) {
-  std::int64_t table = 0;
-  bool has_head = false;
-  for (const TensorSpec& t : model.tensors) {
-    if (t.role == Role::TokenEmbedding) table += t.bytes;
-    if (t.role == Role::OutputHead) has_head = true;
-  }
-  const std::int64_t all = model.weight_bytes();
-  if (!is_discrete(machine)) {
-    report.line("weights", static_cast<double>(all),
-                fmt::format("{} tensors, each once in the unified pool", model.tensors.size()));
-    return;
-  }
-  report.line("weights", static_cast<double>(all - table),
-              fmt::format("{} B of all tensors - {} B token table, which stays in host memory", all,
-                          table));
-  if (!has_head) {
-    report.line("tied output head", static_cast<double>(table),
-                "the token table again: the head on the device has its own copy");
-  }
-}
-
-double full_cells(const FitOptions& o) { return round256(static_cast<double>(o.context)); }
-
-double window_cells(const Hyper& h, const FitOptions& o) {
-  return round256(std::min(static_cast<double>(o.context),
-                           static_cast<double>(h.window) + static_cast<double>(o.n_ubatch)));
-}
-
-void kv_lines(const ModelSpec& model, const FitOptions& o, Report& report) {
-  const Hyper& h = model.hyper;
-  std::int64_t full = 0, windowed = 0;
-  for (std::int64_t l = 0; l < h.layers; ++l) {
-    if (h.attends(l)) ++(h.slides(l) ? windowed : full);
-  }
-  const double cell = o.kv.k->bytes_for(static_cast<double>(h.k_width())).value() +
-                      o.kv.v->bytes_for(static_cast<double>(h.v_width())).value();
-  const double sequences = static_cast<double>(o.sequences);
-  const auto how = [&](std::int64_t layers, double cells, const char* rule) {
-    return fmt::format(
-        "{} layers x {:.0f} cells ({}) x {} sequence(s) x {} B per cell: {} K values "
-        "of {} + {}",
-        layers, cells, rule, o.sequences, cell, h.k_width(), o.kv.k->name,
-        h.kv_rank > 0 ? std::string("no V (latent attention: K holds it too)")
-                      : fmt::format("{} V values of {}", h.v_width(), o.kv.v->name));
-  };
-  report.line("KV cache", static_cast<double>(full) * full_cells(o) * sequences * cell,
-              how(full, full_cells(o), "context rounded up to 256"));
-  report.line("KV cache of window layers",
-              static_cast<double>(windowed) * window_cells(h, o) * sequences * cell,
-              how(windowed, window_cells(h, o), "min(context, window + ubatch) rounded up to 256"));
-}
-
-// Recurrent layers keep the tail of the convolution and the state, float32, per sequence.
-void recurrent_line(const ModelSpec& model, const FitOptions& o, Report& report) {
-  const std::int64_t values = model.hyper.state_values();
-  report.line(
-      "recurrent state", 4.0 * static_cast<double>(values) * static_cast<double>(o.sequences),
-      fmt::format("4 x {} values (convolution tail and state of all layers) x {} sequence(s)",
-                  values, o.sequences));
-}
-
-double ffn_width(const Hyper& h) {
-  return static_cast<double>(std::max(h.ffn, h.experts_used * h.expert_ffn));
-}
-
-void buffer_lines(const Machine& machine, const ModelSpec& model, const FitOptions& o,
-                  Report& report) {
-  const Hyper& h = model.hyper;
-  const double ub = static_cast<double>(std::min(o.n_ubatch, o.context));
-  const double cells = full_cells(o) * static_cast<double>(o.sequences);
-  const double vocab = static_cast<double>(h.vocab), hidden = static_cast<double>(h.hidden);
-  const double head = 4 * ub * (vocab + hidden);
-  const double mask = 6 * ub * cells + 8 * ub * ffn_width(h);
-  const double count = devices(machine);
-  const std::string each = machine.devices > 1 ? fmt::format(" on each of {} devices", count) : "";
-  report.line(
-      "compute buffer", count * std::max(head, mask),
-      head >= mask
-          ? fmt::format("4 x {} x ({} + {}){}: logits and hidden of a ubatch", ub, h.vocab,
-                        h.hidden, each)
-          : fmt::format("6 x {} x {:.0f} + 8 x {} x {}{}: masks and feed-forward of a ubatch", ub,
-                        cells, ub, ffn_width(h), each));
-  if (o.runtime_bytes) {
-    report.line("runtime context", count * o.runtime_bytes->value(),
-                "as the backend states: kernels, streams, libraries" + each);
-  }
-  if (is_discrete(machine)) return;  // the two below lie in host memory there
-  report.line("host buffer", 4 * ub * (cells + 2 * hidden),
-              fmt::format("4 x {} x ({:.0f} + 2 x {}): positions, masks, two hidden rows", ub,
-                          cells, h.hidden));
-  report.line("output buffer", 4 * vocab * static_cast<double>(o.sequences),
-              fmt::format("4 x {} x {} sequence(s): logits", h.vocab, o.sequences));
-}
-
-Verdict judge(const Machine& machine, Bytes needed, Bytes usable) {
-  const Bytes margin = usable * kCloseMargin;
-  const Bytes visible = machine.pool().visible.value * devices(machine);
-  if (needed + margin <= usable) return Verdict::Fits;
-  if (needed <= std::max(visible, usable + margin)) return Verdict::TooClose;
-  return Verdict::DoesNotFit;
-}
-
-FitReport report_without_search(const Machine& machine, const ModelSpec& model,
-                                const FitOptions& o) {
-  Report report;
-  weight_lines(machine, model, report);
-  kv_lines(model, o, report);
-  recurrent_line(model, o, report);
-  buffer_lines(machine, model, o, report);
-  FitReport& r = report.r;
-  r.usable = Bytes(std::floor(machine.pool().usable().value() * devices(machine)));
-  r.headroom = r.usable - r.needed;
-  r.verdict = judge(machine, r.needed, r.usable);
+  MemoryLedger ledger = memory_ledger(model, placement, o, explain);
+  add_pools(machine, ledger, o.engine.memory_share.value, r);
+  if (explain) r.lines = std::move(ledger.lines);
   return r;
 }
 
-void check_options(const Machine& machine, const FitOptions& o) {
-  BANDWALL_CHECK(!machine.pools.empty());
-  BANDWALL_CHECK(o.kv.k != nullptr && o.kv.v != nullptr);
-  const auto check = [](const char* field, std::int64_t value, std::int64_t most) {
-    if (value >= 1 && value <= most) return;
-    throw Error::input(field,
-                       fmt::format("{} is outside 1..{}; give a number inside it", value, most));
-  };
-  check("context", o.context, kMostContext);
-  check("n_ubatch", o.n_ubatch, 1'000'000);
-  check("sequences", o.sequences, 1'000'000);
-}
-
-// Largest multiple of 256 that still "fits": the need grows with the context, so halving works.
-std::optional<std::int64_t> largest_context(const Machine& machine, const ModelSpec& model,
-                                            FitOptions o) {
-  const std::int64_t trained = model.hyper.context_train;
-  const std::int64_t limit = (trained > 0 ? trained : std::int64_t{1} << 30) / kCellStep;
-  std::int64_t low = 0, high = std::max<std::int64_t>(1, limit);  // in steps of 256
-  const auto fits = [&](std::int64_t steps) {
-    o.context = steps * kCellStep;
-    return report_without_search(machine, model, o).verdict == Verdict::Fits;
-  };
+// The largest n of 0..high for which fits(n): the need grows with n, so halving works.
+template <class Fits>
+std::int64_t largest(std::int64_t high, Fits fits) {
+  std::int64_t low = 0;
   while (low < high) {
     const std::int64_t middle = low + (high - low + 1) / 2;
     if (fits(middle)) {
@@ -184,40 +85,94 @@ std::optional<std::int64_t> largest_context(const Machine& machine, const ModelS
       high = middle - 1;
     }
   }
-  if (low == 0) return std::nullopt;
-  return low * kCellStep;
+  return low;
+}
+
+// Slots that share the context each see only their part of it.
+std::int64_t sharers(const FitOptions& o) { return o.engine.shared_context ? o.slots : 1; }
+
+std::optional<std::int64_t> largest_context(const Machine& machine, const ModelSpec& model,
+                                            const Placement& placement, FitOptions o) {
+  const std::int64_t step = kCellStep * (o.unified ? 1 : sharers(o));
+  const std::int64_t trained = model.hyper.context_train;
+  const std::int64_t limit = (trained > 0 ? trained : std::int64_t{1} << 30) * sharers(o) / step;
+  const std::int64_t steps = largest(std::max<std::int64_t>(1, limit), [&](std::int64_t n) {
+    o.context = n * step;
+    return report(machine, model, placement, o, false).verdict == Verdict::Fits;
+  });
+  if (steps == 0) return std::nullopt;
+  return steps * step;
+}
+
+std::optional<std::int64_t> most_slots(const Machine& machine, const ModelSpec& model,
+                                       const Placement& placement, FitOptions o) {
+  const bool shared = o.engine.shared_context;
+  const std::int64_t each = shared ? std::max<std::int64_t>(1, o.context / o.slots) : o.context;
+  const std::int64_t n = largest(kMostSlots, [&](std::int64_t slots) {
+    o.slots = slots;
+    o.context = shared ? each * slots : each;
+    return report(machine, model, placement, o, false).verdict == Verdict::Fits;
+  });
+  if (n == 0) return std::nullopt;
+  return n;
+}
+
+void add_context_notes(const ModelSpec& model, const FitOptions& o, FitReport& r) {
+  const std::int64_t trained = model.hyper.context_train;
+  const std::int64_t each = o.context / sharers(o);
+  if (trained > 0 && each > trained) {
+    r.notes.push_back(fmt::format("context {} is beyond the {} positions the model was trained for",
+                                  each, trained));
+  }
+  if (r.max_context && trained > 0 && *r.max_context / sharers(o) + kCellStep > trained) {
+    r.notes.push_back(
+        fmt::format("max_context is the model's training context ({}), not memory", trained));
+  }
+}
+
+void add_machine_notes(const Machine& machine, const FitOptions& o, FitReport& r) {
+  const bool one = has_one_pool(machine);
+  Bytes host;
+  for (const MemoryLine& l : r.lines) host += l.where == kHost ? l.bytes : Bytes(0);
+  if (!one && host_pool(machine) == nullptr) {
+    r.notes.push_back(
+        fmt::format("host memory of {} is needed besides; the machine's file does not "
+                    "describe it (--host-memory)",
+                    gb_and_gib(host)));
+  }
+  const Bytes first = r.pools.front().usable;
+  if (one && !o.engine.page_cache_weights && r.verdict != Verdict::DoesNotFit &&
+      r.loading.mapped > first) {
+    r.notes.push_back(fmt::format(
+        "while loading a mapped file, its pages lie beside the copy on the device: {} against {} "
+        "usable; read it directly (--no-mmap), which takes {}",
+        gb_and_gib(r.loading.mapped), gb_and_gib(first), gb_and_gib(r.loading.direct)));
+  }
+  if (machine.devices > 1 && o.offload.split == Split::Layer && o.offload.shares.empty()) {
+    r.notes.push_back(fmt::format("layers are split evenly over {} devices", machine.devices));
+  }
 }
 
 void add_notes(const Machine& machine, const ModelSpec& model, const FitOptions& o, FitReport& r) {
   if (!model.bytes_note.empty()) r.notes.push_back(model.bytes_note);
-  const std::int64_t trained = model.hyper.context_train;
-  if (trained > 0 && o.context > trained) {
-    r.notes.push_back(fmt::format("context {} is beyond the {} positions the model was trained for",
-                                  o.context, trained));
-  }
-  if (r.max_context && trained > 0 && *r.max_context + kCellStep > trained) {
+  add_context_notes(model, o, r);
+  const bool slots = o.engine.layout == CacheLayout::Slots;
+  if (!o.runtime_bytes && slots) {
     r.notes.push_back(
-        fmt::format("max_context is the model's training context ({}), not memory", trained));
+        "not counted: the runtime's own context and kernels (unknown here, often hundreds of MiB)");
   }
-  if (!o.runtime_bytes) {
+  if (slots && !(o.prompt_cache > Bytes(0))) {
     r.notes.push_back(
-        "not counted: the runtime's own context and kernels (unknown here, often "
-        "hundreds of MiB) and a server's prompt cache (up to 8192 MiB by default)");
+        "not counted: a server's prompt cache (up to 8192 MiB by default; --cache-ram)");
   }
-  if (is_discrete(machine)) {
-    r.notes.push_back("host memory is needed besides: the token table, host and output buffers");
-  }
-  if (machine.devices > 1) {
-    r.notes.push_back(fmt::format("weights and cache are taken as split evenly over {} devices",
-                                  machine.devices));
-  }
+  add_machine_notes(machine, o, r);
   if (r.verdict == Verdict::TooClose) {
+    const PoolReport& p = r.pools[r.tightest];
     r.notes.push_back(
         fmt::format("too close to call: needed is within {:.1f} % of usable, or between usable "
                     "({}) and visible "
                     "({})",
-                    100 * kCloseMargin, gb_and_gib(r.usable),
-                    gb_and_gib(machine.pool().visible.value * devices(machine))));
+                    100 * kCloseMargin, gb_and_gib(p.usable), gb_and_gib(p.visible)));
   }
 }
 
@@ -235,10 +190,41 @@ std::string_view name(Verdict verdict) {
   return "?";
 }
 
+void judge_pools(FitReport& r) {
+  r.needed = r.usable = Bytes(0);
+  r.tightest = 0;
+  for (std::size_t i = 0; i < r.pools.size(); ++i) {
+    PoolReport& p = r.pools[i];
+    p.headroom = p.usable - p.needed;
+    p.verdict = judge(p);
+    r.needed += p.needed;
+    r.usable += p.usable;
+    const PoolReport& worst = r.pools[r.tightest];
+    const bool worse =
+        p.verdict > worst.verdict || (p.verdict == worst.verdict && p.headroom < worst.headroom);
+    if (worse) r.tightest = i;
+  }
+  r.headroom = r.usable - r.needed;
+  r.verdict = r.pools[r.tightest].verdict;
+}
+
+bool has_one_pool(const Machine& machine) {
+  return machine.pool().name != "vram" && machine.pools.size() == 1;
+}
+
+FitReport fit_quick(const Machine& machine, const ModelSpec& model, const Placement& placement,
+                    const FitOptions& options) {
+  return report(machine, model, placement, options, false);
+}
+
 FitReport fit(const Machine& machine, const ModelSpec& model, const FitOptions& options) {
-  check_options(machine, options);
-  FitReport r = report_without_search(machine, model, options);
-  r.max_context = largest_context(machine, model, options);
+  BANDWALL_CHECK(!machine.pools.empty());
+  check_fit_options(options);
+  const Placement placement = place(model, devices(machine), options.offload, options.engine);
+  FitReport r = report(machine, model, placement, options, true);
+  r.max_context = largest_context(machine, model, placement, options);
+  r.max_slots = most_slots(machine, model, placement, options);
+  r.loading = load_peak(model, placement, options, has_one_pool(machine));
   add_notes(machine, model, options, r);
   return r;
 }

@@ -1,45 +1,54 @@
 // Does it fit? Exact bytes of one configuration against what a machine really has.
 //   FitReport r = fit(machine, model, {.context = 96000, .kv = {tbq4_0, tbq3_0}});
 //   r.needed + r.headroom == r.usable   (exact; headroom may be negative)
-// Lines follow llama.cpp's memory rules (weights on the device, KV cells rounded up to 256, compute
-// buffer max(4*ub*(vocab + hidden), 6*ub*cells + 8*ub*ffn), output buffer); every line says how.
-// A verdict within `close_margin` of the limit is "too close to call".
+// Lines by memory_ledger.h; every line says how. Each device has its pool; host memory belongs to
+// the first pool where the machine has one kind of memory, else to the pool named "host"; where
+// that is not described, host lines are listed but not judged (and not part of `needed`).
+// A verdict within `close_margin` of a pool's limit is "too close to call".
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "analysis/memory_ledger.h"
 #include "hwmodel/machine.h"
-#include "workload/plan.h"
 
 namespace bandwall {
 
 enum class Verdict { Fits, TooClose, DoesNotFit };
-std::string_view name(Verdict verdict);      // "fits", "too_close", "does_not_fit"
+std::string_view name(Verdict verdict);  // "fits", "too_close", "does_not_fit"
 
-struct FitOptions {
-  std::int64_t context = 4096;
-  KvConfig kv;
-  std::int64_t n_ubatch = 512;
-  std::int64_t sequences = 1;
-  std::optional<Bytes> runtime_bytes;   // per device: Backend::context_bytes; nullopt: not counted
-};
-
-struct FitLine {
-  std::string what;
-  Bytes bytes;
-  std::string how;             // the arithmetic, with its numbers
+struct PoolReport {
+  std::string name;  // "unified", "vram", "host"; with a number where several
+  Bytes installed, visible, reserve;
+  Bytes usable;  // visible - reserve, or the engine's own limit if lower
+  Bytes needed, headroom;
+  Verdict verdict = Verdict::DoesNotFit;
 };
 
 struct FitReport {
-  Verdict verdict = Verdict::DoesNotFit;
-  std::vector<FitLine> lines;
-  Bytes needed, usable, headroom;      // per whole machine (all devices)
-  std::optional<std::int64_t> max_context;   // largest that fits, multiple of 256; nullopt: none
-  std::vector<std::string> notes;      // e.g. where a wrong figure that people quote comes from
+  Verdict verdict = Verdict::DoesNotFit;  // of the worst pool
+  std::vector<MemoryLine> lines;
+  Bytes needed, usable, headroom;  // of all pools together
+  std::vector<PoolReport> pools;
+  std::size_t tightest = 0;                 // the pool that decides
+  std::optional<std::int64_t> max_context;  // largest that fits, multiple of 256; nullopt: none
+  std::optional<std::int64_t> max_slots;    // most sequences of this length each; nullopt: none
+  LoadPeak loading;
+  std::vector<std::string> notes;  // e.g. where a wrong figure that people quote comes from
 };
 
 FitReport fit(const Machine& machine, const ModelSpec& model, const FitOptions& options);
+
+// The verdict, needs and pools alone: no text, no searches.
+FitReport fit_quick(const Machine& machine, const ModelSpec& model, const Placement& placement,
+                    const FitOptions& options);
+
+// Judges each pool by its needs and fills in the verdict and the sums.
+void judge_pools(FitReport& report);
+
+// True when host and device take from the same memory.
+bool has_one_pool(const Machine& machine);
 
 }  // namespace bandwall

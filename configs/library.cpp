@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "configs/embedded.h"
+#include "configs/engines.h"
 #include "configs/load.h"
 #include "configs/reader.h"
 #include "hwmodel/error.h"
@@ -160,9 +161,15 @@ const std::vector<ConfigText>& shipped_models() {
   return texts;
 }
 
+const std::vector<ConfigText>& shipped_engines() {
+  static const std::vector<ConfigText> texts = shipped("engines/");
+  return texts;
+}
+
 std::vector<std::string> machine_names() { return names_of(shipped_machines()); }
 std::vector<std::string> backend_names() { return names_of(shipped_backends()); }
 std::vector<std::string> model_names() { return names_of(shipped_models()); }
+std::vector<std::string> engine_names() { return names_of(shipped_engines()); }
 
 Machine parse_machine(std::string_view text, std::string file_name) {
   Document document = Document::parse(text, std::move(file_name));
@@ -191,6 +198,15 @@ ModelShape parse_model_shape(std::string_view text, std::string file_name) {
   return shape;
 }
 
+EngineRules parse_engine(std::string_view text, std::string file_name) {
+  Document document = Document::parse(text, std::move(file_name));
+  Reader root = document.root();
+  read_schema(root);
+  EngineRules engine = read_engine(root);
+  document.finish();
+  return engine;
+}
+
 ProfileFile parse_profile_file(std::string_view text, std::string file_name) {
   Document document = Document::parse(text, std::move(file_name));
   Reader root = document.root();
@@ -211,6 +227,10 @@ Machine load_machine(std::string_view name_or_path) {
 
 Backend load_backend(std::string_view name_or_path) {
   return load("backend", name_or_path, shipped_backends(), parse_backend);
+}
+
+EngineRules load_engine(std::string_view name_or_path) {
+  return load("engine", name_or_path, shipped_engines(), parse_engine);
 }
 
 ModelShape load_model_shape(std::string_view name_or_path) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "configs/reader.h"
+#include "hwmodel/engine_rules.h"
 #include "hwmodel/machine.h"
 #include "workload/model_spec.h"
 
@@ -16,6 +17,7 @@ namespace bandwall {
 
 Machine read_machine(Reader& r);
 Backend read_backend(Reader& r);
+EngineRules read_engine(Reader& r);
 ModelShape read_model_shape(Reader& r);
 
 RateCurve read_curve(Reader& r);

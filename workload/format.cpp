@@ -94,4 +94,21 @@ const KvFormat* kv_format_from_name(std::string_view name) {
   return nullptr;
 }
 
+const std::vector<KvFormat>& foreign_kv_formats() {
+  static const std::vector<KvFormat> table = {
+      {"fp8", 1, 1, true},           {"turbo4_0", 128, 68, true},  {"turbo3_0", 32, 14, true},
+      {"tbqp4_0", 256, 132, true},   {"tbqp3_0", 256, 100, true},  {"tbqp4_1", 128, 68, true},
+      {"tbqp3_1", 128, 52, true},    {"tbq4_4", 576, 388, true},   {"tbq3_4", 576, 324, true},
+  };
+  return table;
+}
+
+const KvFormat* cache_layout_from_name(std::string_view name) {
+  if (const KvFormat* f = kv_format_from_name(name)) return f;
+  for (const KvFormat& f : foreign_kv_formats()) {
+    if (same_letters(f.name, name)) return &f;
+  }
+  return nullptr;
+}
+
 }  // namespace bandwall

@@ -96,4 +96,11 @@ struct KvFormat {
 const KvFormat* kv_format_from_name(std::string_view name);  // nullptr when unknown
 const std::vector<KvFormat>& all_kv_formats();
 
+// Cache layouts of other programs, for their bytes alone: no kernel of ours reads them.
+//   fp8: vLLM, TensorRT-LLM. turbo*: TheTom/llama-cpp-turboquant. tbqp*: AmesianX/TurboQuant with
+//   residual signs, _1 for heads of 128; tbq*_4 for latent rows of 576 values, 64 of them f16.
+const std::vector<KvFormat>& foreign_kv_formats();
+// Of all_kv_formats, then of foreign_kv_formats; nullptr when unknown.
+const KvFormat* cache_layout_from_name(std::string_view name);
+
 }  // namespace bandwall

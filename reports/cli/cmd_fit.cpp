@@ -1,12 +1,17 @@
-// bandwall fit: the bytes of one configuration against what the machine has, with the arithmetic.
+// bandwall fit: the bytes of one configuration against what the machine has, with the arithmetic;
+// a ranking of all that is shipped, or of machines; a placement of several models.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
 
-#include "analysis/fit.h"
+#include "analysis/fit_remedies.h"
+#include "analysis/fit_together.h"
+#include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
-#include "reports/table.h"
+#include "reports/cli/fit_options.h"
+#include "reports/cli/fit_print.h"
+#include "workload/mix.h"
 
 namespace bandwall {
 namespace {
@@ -23,107 +28,157 @@ int exit_code(Verdict verdict) {
   return kExitFailed;
 }
 
-std::string json(const ModelChoice& model, const Machine& machine, const FitOptions& o,
-                 const FitReport& r) {
-  nlohmann::ordered_json lines = nlohmann::ordered_json::array();
-  for (const FitLine& l : r.lines) {
-    lines.push_back({{"what", l.what}, {"bytes", l.bytes.count()}, {"how", l.how}});
-  }
-  nlohmann::ordered_json j = {{"model", model.title},
-                              {"machine", machine.name},
-                              {"context", o.context},
-                              {"type_k", o.kv.k->name},
-                              {"type_v", o.kv.v->name},
-                              {"n_ubatch", o.n_ubatch},
-                              {"verdict", name(r.verdict)},
-                              {"needed_bytes", r.needed.count()},
-                              {"usable_bytes", r.usable.count()},
-                              {"headroom_bytes", r.headroom.count()},
-                              {"lines", lines},
-                              {"max_context", r.max_context ? nlohmann::ordered_json(*r.max_context)
-                                                            : nlohmann::ordered_json(nullptr)},
-                              {"notes", r.notes}};
-  return j.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+std::string form_of(const Arguments& a) {
+  return a.choice("output", {"text", "md", "json", "csv"});
 }
 
-std::string sentence(const FitReport& r, const std::string& machine) {
-  switch (r.verdict) {
-    case Verdict::Fits:
-      return fmt::format("fits on {} with {} to spare", machine, gb_and_gib(r.headroom));
-    case Verdict::TooClose:
-      return r.headroom < Bytes(0) ? fmt::format("too close to call on {}: short by {}", machine,
-                                                 gb_and_gib(Bytes(0) - r.headroom))
-                                   : fmt::format("too close to call on {}: {} to spare", machine,
-                                                 gb_and_gib(r.headroom));
-    case Verdict::DoesNotFit:
-      return fmt::format("does not fit on {}: short by {}", machine,
-                         gb_and_gib(Bytes(0) - r.headroom));
-  }
-  return "";
+Placement placed(const ModelSpec& model, const Machine& machine, const FitOptions& o) {
+  return place(model, std::max(1, machine.devices), o.offload, o.engine);
 }
 
-std::string text(const ModelChoice& model, const Machine& machine, const FitOptions& o,
-                 const FitReport& r, bool markdown) {
-  Table table({{"what"}, {"GB", Align::Right}, {"GiB", Align::Right}, {"how"}});
-  const auto row = [&](const std::string& what, Bytes b, const std::string& how) {
-    table.add({what, fmt::format("{:.2f}", b.value() / kGiga),
-               fmt::format("{:.2f}", b.value() / kGiB), how});
-  };
-  for (const FitLine& l : r.lines) row(l.what, l.bytes, l.how);
-  table.rule();
-  row("needed", r.needed, "sum of the lines");
-  row("usable", r.usable,
-      fmt::format("visible - reserve of {}: {} pool", machine.name, machine.pool().name));
-  row("headroom", r.headroom, "usable - needed");
-  std::string out = fmt::format("{}, {} positions, K {} / V {}: {}\n\n", model.title, o.context,
-                                o.kv.k->name, o.kv.v->name, sentence(r, machine.name));
-  out += markdown ? table.markdown() : table.text();
-  out += r.max_context ? fmt::format("\nlargest context that fits: {} positions\n", *r.max_context)
-                       : std::string("\nno context fits\n");
-  for (const std::string& n : r.notes) out += "note: " + n + "\n";
-  return out;
+int one_model(const Arguments& a, const std::string& text, const Target& target) {
+  const ModelChoice model = choose_model(text);
+  FitAnswer answer;
+  answer.model = model.title;
+  answer.machine = target.machine;
+  answer.options = fit_options(a, target);
+  answer.fit = fit(target.machine, model.spec, answer.options);
+  const int code = exit_code(answer.fit.verdict);
+  if (a.on("print")) {
+    fmt::print("{}", fit_print_columns(answer.fit, std::max(1, target.machine.devices)));
+    return code;
+  }
+  answer.decode_ts = decode_speed(target.machine, target.backend, model.spec, answer.options,
+                                  placed(model.spec, target.machine, answer.options));
+  if (answer.fit.verdict != Verdict::Fits) {
+    const std::optional<ModelShape> shape = shape_behind(text);
+    answer.remedies = remedies(target.machine, target.backend, model.spec,
+                               shape ? &*shape : nullptr, answer.options);
+  }
+  fmt::print("{}", fit_answer(answer, form_of(a)));
+  return code;
+}
+
+RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions& o) {
+  const Placement p = placed(model, target.machine, o);
+  const FitReport f = fit_quick(target.machine, model, p, o);
+  RankRow row;
+  row.mix = model.quantization;
+  row.machine = target.machine.name;
+  row.weight_bytes = model.weight_bytes();
+  row.verdict = f.verdict;
+  row.needed = f.needed;
+  row.usable = f.usable;
+  row.headroom = f.headroom;
+  if (f.verdict != Verdict::DoesNotFit) {
+    row.decode_ts = decode_speed(target.machine, target.backend, model, o, p);
+  }
+  return row;
+}
+
+// By machine; what fits first, the most model first.
+void rank(std::vector<RankRow>& rows) {
+  std::stable_sort(rows.begin(), rows.end(), [](const RankRow& x, const RankRow& y) {
+    if (x.machine != y.machine) return x.machine < y.machine;
+    if (x.verdict != y.verdict) return x.verdict < y.verdict;
+    return x.weight_bytes > y.weight_bytes;
+  });
+}
+
+Verdict best_of(const std::vector<RankRow>& rows) {
+  Verdict best = Verdict::DoesNotFit;
+  for (const RankRow& r : rows) best = std::min(best, r.verdict);
+  return best;
+}
+
+int one_model_on_many(const Arguments& a, const std::string& text,
+                      const std::vector<Target>& targets) {
+  const ModelChoice model = choose_model(text);
+  std::vector<RankRow> rows;
+  for (const Target& t : targets) {
+    rows.push_back(rank_row(model.spec, t, fit_options(a, t)));
+    rows.back().model = text.substr(0, text.find(':'));
+  }
+  fmt::print("{}", rank_table(rows, form_of(a)));
+  return exit_code(best_of(rows));
+}
+
+// Every mix by rule and every published one.
+std::vector<ModelSpec> all_mixes_of(const ModelShape& shape) {
+  std::vector<ModelSpec> specs;
+  for (const PublishedMix& mix : shape.published) {
+    specs.push_back(model_from_shape(shape, mix.name));
+  }
+  for (const Mix& mix : all_mixes()) specs.push_back(model_from_shape(shape, mix.name));
+  return specs;
+}
+
+int all_models(const Arguments& a) {
+  if (!a.positional().empty() || a.has("model")) {
+    throw Error::input("--all", "ranks every shipped model; leave the model out");
+  }
+  std::vector<Target> targets;
+  if (a.has("machine")) {
+    targets = fit_targets(a);
+  } else {
+    for (const std::string& name : machine_names()) {
+      targets.push_back(choose_target(name, a.optional_text("backend"), std::nullopt));
+    }
+  }
+  std::vector<FitOptions> options;
+  for (const Target& t : targets) options.push_back(fit_options(a, t));
+  std::vector<RankRow> rows;
+  for (const std::string& name : model_names()) {
+    const ModelShape shape = load_model_shape(name);
+    for (const ModelSpec& spec : all_mixes_of(shape)) {
+      for (std::size_t i = 0; i < targets.size(); ++i) {
+        rows.push_back(rank_row(spec, targets[i], options[i]));
+        rows.back().model = name;
+      }
+    }
+  }
+  rank(rows);
+  fmt::print("{}", rank_table(rows, form_of(a)));
+  return kExitDone;
+}
+
+int several_models(const Arguments& a, const std::vector<Target>& targets) {
+  std::vector<ModelChoice> models;
+  for (const std::string& text : a.positional()) models.push_back(choose_model(text));
+  std::vector<Resident> residents;
+  const FitOptions o = fit_options(a, targets.front());
+  for (const ModelChoice& m : models) residents.push_back({m.title, &m.spec, o});
+  std::vector<Machine> machines;
+  for (const Target& t : targets) machines.push_back(t.machine);
+  const Together together = fit_together(residents, machines);
+  fmt::print("{}", together_table(together, residents, form_of(a)));
+  return exit_code(together.verdict);
 }
 
 int run_fit(const Arguments& a) {
-  ModelChoice model = choose_model(model_argument(a));
-  const Target target =
-      choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
-  const Machine& machine = target.machine;
-  FitOptions options;
-  options.context = a.integer("ctx-size", 1, std::int64_t{1} << 40);
-  options.kv = kv_config(a);
-  options.n_ubatch = a.integer("ubatch-size", 1, 1 << 20);
-  options.sequences = a.integer("parallel", 1, 1 << 16);
-  if (target.backend.context_bytes) options.runtime_bytes = target.backend.context_bytes->value;
-  const FitReport report = fit(machine, model.spec, options);
-  const std::string form = a.choice("output", {"text", "md", "json"});
-  fmt::print("{}", form == "json" ? json(model, machine, options, report)
-                                  : text(model, machine, options, report, form == "md"));
-  return exit_code(report.verdict);
+  if (a.on("all")) return all_models(a);
+  if (a.positional().size() > 1) {
+    if (a.has("model")) {
+      throw Error::input("fit", "models as arguments and --model; give all as arguments");
+    }
+    return several_models(a, fit_targets(a));
+  }
+  const std::string text = model_argument(a);
+  const std::vector<Target> targets = fit_targets(a);
+  return targets.size() > 1 ? one_model_on_many(a, text, targets)
+                            : one_model(a, text, targets.front());
 }
 
 }  // namespace
 
 CommandSpec command_fit() {
   CommandSpec c{"fit",
-                "fit MODEL --machine M [OPTIONS]",
-                "does it fit? exact bytes of a model and context on a machine, with the reason",
+                "fit MODEL.. --machine M [OPTIONS]",
+                "does it fit? exact bytes of models and contexts on machines, with the reason",
                 0,
-                1,
-                {},
+                16,
+                fit_option_table(),
                 run_fit};
-  c.options = {
-      option_model(),
-      {"machine,M", "NAME", "gb10", "a shipped machine, a YAML file, 'this', or several: 2xgb10"},
-      {"backend", "NAME", "", "software stack; the machine's usual one when not given"},
-      option_context("4096"),
-      option_kv_k(),
-      option_kv_v(),
-      option_ubatch(),
-      {"parallel,np", "N", "1", "sequences (slots), each with its own context"},
-      option_profile(),
-      option_output("text", "text, md, json")};
-  for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
   return c;
 }
 

@@ -33,8 +33,8 @@ TEST(BadInput, Options) {
   expect_usage_error({"fit", "gpt-oss-20b", "-c", "-5"}, "'-5'");
   expect_usage_error({"fit", "gpt-oss-20b", "-c", "0"}, "'0'");
   expect_usage_error({"fit", "gpt-oss-20b", "-c", "4096k"}, "4096k");
-  expect_usage_error({"fit", "gpt-oss-20b", "minimax-m2.5"}, "minimax-m2.5");
   expect_usage_error({"fit", "-m", "gpt-oss-20b", "minimax-m2.5"}, "two models");
+  expect_usage_error({"fit", "-m", "gpt-oss-20b", "minimax-m2.5", "qwen3-8b"}, "--model");
   expect_usage_error({"fit", "gpt-oss-20b", "-o", "yaml"}, "json");
   expect_usage_error({"fit", "gpt-oss-20b", "--quik"}, "quik");
   expect_usage_error({"--", "fit"}, "--");
@@ -59,7 +59,7 @@ TEST(BadInput, Names) {
   expect_usage_error({"fit", ":Q4_K_M"}, "model");
   expect_usage_error({"fit", "gpt-oss-20b", "--machine", "1xgb10"}, "2 to 64");
   expect_usage_error({"fit", "gpt-oss-20b", "--machine", "99999999999999999999xgb10"}, "xgb10");
-  expect_usage_error({"fit", "gpt-oss-20b", "--machine", "this"}, "bandwall calibrate");
+  expect_usage_error({"predict", "gpt-oss-20b", "--machine", "this"}, "bandwall calibrate");
   expect_usage_error({"fit", "gpt-oss-20b", "--backend", "cuda"}, "llama.cpp-cuda");
   expect_usage_error({"fit", "two\nlines"}, "no model of this name");
 }

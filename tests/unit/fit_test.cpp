@@ -28,8 +28,8 @@ Machine spark(int devices = 1) {
   return m;
 }
 
-const FitLine* line(const FitReport& r, std::string_view what) {
-  for (const FitLine& l : r.lines) {
+const MemoryLine* line(const FitReport& r, std::string_view what) {
+  for (const MemoryLine& l : r.lines) {
     if (l.what == what) return &l;
   }
   return nullptr;
@@ -38,7 +38,7 @@ const FitLine* line(const FitReport& r, std::string_view what) {
 TEST(Fit, LinesSumToNeededAndHeadroomClosesExactly) {
   const FitReport r = fit(spark(), minimax_sized(101'930'000'000), options(96000));
   Bytes sum;
-  for (const FitLine& l : r.lines) {
+  for (const MemoryLine& l : r.lines) {
     sum += l.bytes;
     EXPECT_FALSE(l.how.empty()) << l.what;
   }
@@ -109,9 +109,75 @@ TEST(Fit, ADiscreteCardKeepsTheTokenTableOutside) {
   const std::int64_t table = m.find("token_embd.weight")->bytes;
   const FitReport r = fit(card, m, options(1024));
   EXPECT_EQ(line(r, "weights")->bytes.count(), m.weight_bytes() - table);
-  EXPECT_EQ(line(r, "host buffer"), nullptr);
-  EXPECT_EQ(line(fit(hand_machine(), m, options(1024)), "weights")->bytes.count(),
+  EXPECT_EQ(line(r, "token table")->where, kHost);
+  EXPECT_EQ(line(r, "host buffer")->where, kHost);
+  // Host memory is not described: listed, not judged.
+  const Bytes host = line(r, "token table")->bytes + line(r, "host buffer")->bytes +
+                     line(r, "output buffer")->bytes;
+  Bytes all;
+  for (const MemoryLine& l : r.lines) all += l.bytes;
+  EXPECT_EQ(r.needed + host, all);
+  // One pool holds both parts.
+  const FitReport one = fit(hand_machine(), m, options(1024));
+  EXPECT_EQ((line(one, "weights")->bytes + line(one, "token table")->bytes).count(),
             m.weight_bytes());
+}
+
+TEST(Fit, HostMemoryIsJudgedWhereTheMachineDescribesIt) {
+  Machine card = hand_machine();
+  card.pools[0].name = "vram";
+  card.pools.push_back(card.pools[0]);
+  card.pools[1].name = "host";
+  card.pools[1].visible = given(Bytes(2e6));
+  card.pools[1].reserve = given(Bytes(0));
+  const ModelSpec m = hand_model({});
+  FitOptions o = options(1024);
+  const FitReport r = fit(card, m, o);
+  ASSERT_EQ(r.pools.size(), 2u);
+  EXPECT_EQ(r.verdict, Verdict::DoesNotFit) << "the host buffer alone takes more than 2 MB";
+  EXPECT_EQ(r.pools[r.tightest].name, "host");
+  EXPECT_EQ(r.pools[0].verdict, Verdict::Fits);
+  EXPECT_EQ(r.needed + r.headroom, r.usable);
+}
+
+TEST(Fit, ShareOfTheEngineLimitsWhatIsUsable) {
+  FitOptions o = options(1024);
+  o.engine.memory_share.value = 0.5;
+  const FitReport r = fit(hand_machine(), hand_model({}), o);
+  EXPECT_EQ(r.usable, Bytes(62e9));
+}
+
+TEST(Fit, MostSlotsIsTheEdgeOfFits) {
+  Machine m = hand_machine();
+  m.pools[0].visible = given(Bytes(1e9));
+  m.pools[0].reserve = given(Bytes(0));
+  const ModelSpec model = hand_model({});
+  const FitReport r = fit(m, model, options(1024));
+  ASSERT_TRUE(r.max_slots.has_value());
+  FitOptions o = options(1024 * *r.max_slots);
+  o.slots = *r.max_slots;
+  EXPECT_EQ(fit(m, model, o).verdict, Verdict::Fits);
+  o.slots += 1;
+  o.context += 1024;
+  EXPECT_NE(fit(m, model, o).verdict, Verdict::Fits);
+}
+
+TEST(Fit, QuantizedValuesWithoutFlashAttentionAreRefused) {
+  FitOptions o = options(1024, "f16", "q8_0");
+  o.flash_attention = false;
+  EXPECT_THROW(fit(hand_machine(), hand_model({}), o), Error);
+  o.kv.v = kv_format_from_name("f16");
+  EXPECT_NO_THROW(fit(hand_machine(), hand_model({}), o));
+}
+
+TEST(Fit, LoadingAMappedFileHoldsItsPagesBesideTheCopy) {
+  const ModelSpec m = hand_model({});
+  const FitReport r = fit(hand_machine(), m, options(1024));
+  const double table = static_cast<double>(m.find("token_embd.weight")->bytes);
+  const double all = static_cast<double>(m.weight_bytes());
+  EXPECT_DOUBLE_EQ(r.loading.mapped.value(), 2 * all - table);
+  EXPECT_GT(r.loading.direct, Bytes(all));
+  EXPECT_LT(r.loading.direct, r.loading.mapped);
 }
 
 TEST(Fit, RuntimeContextIsCountedWhenKnownAndNamedWhenNot) {
