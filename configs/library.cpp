@@ -12,6 +12,7 @@
 #include "configs/reader.h"
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
+#include "workload/claim.h"
 
 namespace bandwall {
 namespace {
@@ -159,10 +160,15 @@ const std::vector<ConfigText>& shipped_models() {
   static const std::vector<ConfigText> texts = shipped("models/");
   return texts;
 }
+const std::vector<ConfigText>& shipped_claims() {
+  static const std::vector<ConfigText> texts = shipped("claims/");
+  return texts;
+}
 
 std::vector<std::string> machine_names() { return names_of(shipped_machines()); }
 std::vector<std::string> backend_names() { return names_of(shipped_backends()); }
 std::vector<std::string> model_names() { return names_of(shipped_models()); }
+std::vector<std::string> claim_names() { return names_of(shipped_claims()); }
 
 Machine parse_machine(std::string_view text, std::string file_name) {
   Document document = Document::parse(text, std::move(file_name));
@@ -191,6 +197,15 @@ ModelShape parse_model_shape(std::string_view text, std::string file_name) {
   return shape;
 }
 
+ClaimFile parse_claims(std::string_view text, std::string file_name) {
+  Document document = Document::parse(text, std::move(file_name));
+  Reader root = document.root();
+  read_schema(root);
+  ClaimFile file = read_claims(root);
+  document.finish();
+  return file;
+}
+
 ProfileFile parse_profile_file(std::string_view text, std::string file_name) {
   Document document = Document::parse(text, std::move(file_name));
   Reader root = document.root();
@@ -215,6 +230,10 @@ Backend load_backend(std::string_view name_or_path) {
 
 ModelShape load_model_shape(std::string_view name_or_path) {
   return load("model", name_or_path, shipped_models(), parse_model_shape);
+}
+
+ClaimFile load_claims(std::string_view name_or_path) {
+  return load("claim file", name_or_path, shipped_claims(), parse_claims);
 }
 
 }  // namespace bandwall

@@ -9,6 +9,7 @@
 #include "analysis/gemm_tile.h"
 #include "analysis/tiles.h"
 #include "configs/library.h"
+#include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
