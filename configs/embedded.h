@@ -1,4 +1,4 @@
-// The files that travel inside the program: configs/{machines,backends,models}/*.yaml and the demo
+// The files that travel inside the program: configs/{machines,backends,models,claims}/*.yaml and the demo
 // model. Names are relative to configs/ ("machines/gb10.yaml", "demo/demo.gguf").
 #pragma once
 

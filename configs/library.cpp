@@ -13,6 +13,7 @@
 #include "configs/reader.h"
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
+#include "workload/claim.h"
 
 namespace bandwall {
 namespace {
@@ -160,6 +161,10 @@ const std::vector<ConfigText>& shipped_models() {
   static const std::vector<ConfigText> texts = shipped("models/");
   return texts;
 }
+const std::vector<ConfigText>& shipped_claims() {
+  static const std::vector<ConfigText> texts = shipped("claims/");
+  return texts;
+}
 
 const std::vector<ConfigText>& shipped_engines() {
   static const std::vector<ConfigText> texts = shipped("engines/");
@@ -170,6 +175,7 @@ std::vector<std::string> machine_names() { return names_of(shipped_machines()); 
 std::vector<std::string> backend_names() { return names_of(shipped_backends()); }
 std::vector<std::string> model_names() { return names_of(shipped_models()); }
 std::vector<std::string> engine_names() { return names_of(shipped_engines()); }
+std::vector<std::string> claim_names() { return names_of(shipped_claims()); }
 
 Machine parse_machine(std::string_view text, std::string file_name) {
   Document document = Document::parse(text, std::move(file_name));
@@ -207,6 +213,15 @@ EngineRules parse_engine(std::string_view text, std::string file_name) {
   return engine;
 }
 
+ClaimFile parse_claims(std::string_view text, std::string file_name) {
+  Document document = Document::parse(text, std::move(file_name));
+  Reader root = document.root();
+  read_schema(root);
+  ClaimFile file = read_claims(root);
+  document.finish();
+  return file;
+}
+
 ProfileFile parse_profile_file(std::string_view text, std::string file_name) {
   Document document = Document::parse(text, std::move(file_name));
   Reader root = document.root();
@@ -235,6 +250,10 @@ EngineRules load_engine(std::string_view name_or_path) {
 
 ModelShape load_model_shape(std::string_view name_or_path) {
   return load("model", name_or_path, shipped_models(), parse_model_shape);
+}
+
+ClaimFile load_claims(std::string_view name_or_path) {
+  return load("claim file", name_or_path, shipped_claims(), parse_claims);
 }
 
 }  // namespace bandwall

@@ -14,6 +14,8 @@
 
 namespace bandwall {
 
+struct ClaimFile;  // workload/claim.h
+
 Machine load_machine(std::string_view name_or_path);
 Backend load_backend(std::string_view name_or_path);
 ModelShape load_model_shape(std::string_view name_or_path);
@@ -22,6 +24,10 @@ std::vector<std::string> machine_names();
 std::vector<std::string> backend_names();
 std::vector<std::string> model_names();
 
+// Claims to audit (configs/claims/); models, mixes, machines and units are checked on reading.
+ClaimFile load_claims(std::string_view name_or_path);
+std::vector<std::string> claim_names();
+
 // The text of a shipped file and its name, for `show` and for tests.
 struct ConfigText {
   std::string_view file_name, text;
@@ -29,10 +35,12 @@ struct ConfigText {
 const std::vector<ConfigText>& shipped_machines();
 const std::vector<ConfigText>& shipped_backends();
 const std::vector<ConfigText>& shipped_models();
+const std::vector<ConfigText>& shipped_claims();
 
 Machine parse_machine(std::string_view text, std::string file_name);
 Backend parse_backend(std::string_view text, std::string file_name);
 ModelShape parse_model_shape(std::string_view text, std::string file_name);
+ClaimFile parse_claims(std::string_view text, std::string file_name);
 
 // Writers: parse(write(x)) == x. A figure without a note gets the note "not stated".
 std::string write_machine(const Machine& machine);

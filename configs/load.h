@@ -11,6 +11,7 @@
 #include "configs/reader.h"
 #include "hwmodel/engine_rules.h"
 #include "hwmodel/machine.h"
+#include "workload/claim.h"
 #include "workload/model_spec.h"
 
 namespace bandwall {
@@ -19,6 +20,7 @@ Machine read_machine(Reader& r);
 Backend read_backend(Reader& r);
 EngineRules read_engine(Reader& r);
 ModelShape read_model_shape(Reader& r);
+ClaimFile read_claims(Reader& r);
 
 RateCurve read_curve(Reader& r);
 // Adds a problem with a did-you-mean at key `at` unless `key` is one of `known`.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "hwmodel/compute_capability.h"
 #include "hwmodel/suggest.h"
 
 namespace bandwall {
@@ -72,6 +73,10 @@ KernelLimits read_limits(Reader r) {
   limits.registers_per_sm = r.figure<double>("registers_per_sm");
   limits.warps_per_sm = r.figure<double>("warps_per_sm");
   limits.blocks_per_sm = r.figure<double>("blocks_per_sm");
+  limits.compute_capability = r.optional_text("compute_capability").value_or("");
+  if (!limits.compute_capability.empty()) {
+    check_key(r, "compute_capability", limits.compute_capability, compute_capability_names());
+  }
   return limits;
 }
 

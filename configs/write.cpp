@@ -136,6 +136,9 @@ void write_limits_and_links(Lines& out, const Machine& m) {
   if (m.kernel_limits) {
     const KernelLimits& limits = *m.kernel_limits;
     out.open("kernel_limits");
+    if (!limits.compute_capability.empty()) {
+      out.text("compute_capability", limits.compute_capability);
+    }
     out.figure("shared_per_block", limits.shared_per_block);
     out.figure("shared_per_sm", limits.shared_per_sm);
     out.figure("reserved_per_block", limits.reserved_per_block);

@@ -67,6 +67,7 @@ struct ComputeRate {
 struct KernelLimits {                  // GPU only
   Sourced<Bytes> shared_per_block, shared_per_sm, reserved_per_block;
   Sourced<double> sm_count, registers_per_sm, warps_per_sm, blocks_per_sm;
+  std::string compute_capability;      // "12.1", a row of compute_capability.h; empty: not CUDA
   friend bool operator==(const KernelLimits&, const KernelLimits&) = default;
 };
 

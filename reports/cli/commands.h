@@ -11,6 +11,8 @@ const std::vector<CommandSpec>& all_commands();
 
 CommandSpec command_run();
 CommandSpec command_fit();
+CommandSpec command_tiles();
+CommandSpec command_audit();
 CommandSpec command_predict();
 CommandSpec command_roofline();
 CommandSpec command_calibrate();
