@@ -57,6 +57,7 @@ std::optional<OpKind> op_reading(Role role) {
       return OpKind::Attention;
     case Role::AttnVB:
     case Role::AttnOut:
+    case Role::AttnPostNorm:
       return OpKind::AttnOut;
     case Role::SsmIn:
     case Role::SsmGate:
@@ -70,10 +71,6 @@ std::optional<OpKind> op_reading(Role role) {
       return OpKind::Ssm;
     case Role::SsmOut:
       return OpKind::SsmOut;
-    case Role::AttnPostNorm:
-      return OpKind::AttnOut;
-    case Role::FfnPostNorm:
-      return OpKind::DenseFfn;
     case Role::FfnNorm:
       return OpKind::FfnNorm;
     case Role::Router:
@@ -88,6 +85,7 @@ std::optional<OpKind> op_reading(Role role) {
     case Role::DenseGate:
     case Role::DenseUp:
     case Role::DenseDown:
+    case Role::FfnPostNorm:
       return OpKind::DenseFfn;
     case Role::SharedRouter:
     case Role::SharedGate:

@@ -1,5 +1,6 @@
 #include "runtime/pass.h"
 
+#include "hwmodel/error.h"
 #include "runtime/host.h"
 #include "workload/engine_memory.h"
 

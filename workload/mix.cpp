@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <unordered_map>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -251,6 +252,10 @@ const PublishedMix* find_published(const ModelShape& shape, std::string_view nam
   return nullptr;
 }
 
+Importance importance_of(const Mix& mix) {
+  return mix.name.starts_with("IQ") ? Importance::With : Importance::Without;
+}
+
 [[noreturn]] void unknown_mix(const ModelShape& shape, std::string_view mix) {
   std::vector<std::string> names = known_mixes();
   std::vector<std::string> own;
@@ -258,10 +263,14 @@ const PublishedMix* find_published(const ModelShape& shape, std::string_view nam
   std::vector<std::string> all = own;
   all.insert(all.end(), names.begin(), names.end());
   const std::string near = suggest(mix, all);
+  const bool tuned = mix.size() > 3 && same_letters(mix.substr(0, 3), "UD-");
   throw Error::input(
       shape.name,
-      fmt::format("unknown quantization '{}'{}; known are {}{}{}", printable(mix),
+      fmt::format("unknown quantization '{}'{}{}; known are {}{}{}", printable(mix),
                   near.empty() ? "" : fmt::format(" (did you mean {}?)", near),
+                  tuned ? ": UD mixes are tuned tensor by tensor by their publisher, no rule gives "
+                          "their bytes, and no published size of this one is known"
+                        : "",
                   fmt::join(own, ", "), own.empty() ? "" : ", ", fmt::join(names, ", ")));
 }
 
@@ -363,6 +372,38 @@ void apply_published(const PublishedMix& mix, std::vector<TensorSpec>& tensors) 
   share(mix.file_bytes - others, experts);
 }
 
+ModelSpec remix(const ModelSpec& model, std::string_view mix_name) {
+  const Mix* mix = find_mix(mix_name);
+  ModelShape shape;
+  shape.name = model.name;
+  shape.architecture = model.architecture;
+  if (mix == nullptr) unknown_mix(shape, mix_name);
+  const Architecture& a = architecture_of(shape);
+  std::unordered_map<std::string, Role> roles;
+  for (const ExpectedTensor& t : expected_tensors(a, model.hyper)) {
+    roles.emplace(t.spec.name, t.spec.role);
+  }
+  for (const ExpectedTensor& t : mtp_tensors(a, model.hyper)) {
+    roles.emplace(t.spec.name, t.spec.role);
+  }
+  ModelSpec made = model;
+  made.tensors.clear();
+  for (const TensorSpec& t : model.tensors) {
+    const auto role = roles.find(t.name);
+    if (role == roles.end()) continue;
+    made.tensors.push_back(t);
+    made.tensors.back().role = role->second;
+  }
+  apply_mix(*mix, importance_of(*mix), model.architecture, model.hyper, made.tensors);
+  for (TensorSpec& t : made.tensors) {
+    if (t.layer >= model.hyper.layers) t.role = Role::Other;
+  }
+  made.quantization = std::string(mix->name);
+  made.file_bytes = 0;
+  made.bytes_note = "computed by llama.cpp's mix rules for the shape of this model";
+  return made;
+}
+
 ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   if (mix_name.empty()) mix_name = shape.default_mix;
   const Architecture& a = architecture_of(shape);
@@ -386,8 +427,7 @@ ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   if (published != nullptr) {
     apply_published(*published, model.tensors);
   } else {
-    apply_mix(*mix, mix->name.starts_with("IQ") ? Importance::With : Importance::Without,
-              shape.architecture, h, model.tensors);
+    apply_mix(*mix, importance_of(*mix), shape.architecture, h, model.tensors);
   }
   for (TensorSpec& t : model.tensors) {
     if (t.layer >= h.layers) t.role = Role::Other;

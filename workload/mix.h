@@ -26,6 +26,11 @@ const Mix* find_mix(std::string_view name);  // any letter case; nullptr when un
 void apply_mix(const Mix& mix, Importance importance, std::string_view architecture,
                const Hyper& hyper, std::vector<TensorSpec>& tensors);
 
+// The model with its matrices quantized to the mix by rule, whatever they are stored as; tensors
+// that GGUF files of its architecture do not hold (vision towers) are left out. Throws Error
+// (Input) for an unknown mix, with the known ones.
+ModelSpec remix(const ModelSpec& model, std::string_view mix);
+
 // Formats by class of tensor; with file_bytes, experts (feed-forward matrices of a dense model)
 // share what the file has left, in proportion to their values and summing exactly. Throws Error
 // (Input) when the other tensors alone exceed the file.

@@ -73,6 +73,49 @@ std::bitset<256> class_of(char letter) {
   return set;
 }
 
+// "a-z_" or "^a-z", the text between brackets.
+std::bitset<256> bracket_set(std::string_view text) {
+  std::bitset<256> set;
+  const bool negated = text.starts_with('^');
+  for (std::size_t k = negated ? 1 : 0; k < text.size(); ++k) {
+    const auto low = static_cast<unsigned char>(text[k]);
+    auto high = low;
+    if (k + 2 < text.size() && text[k + 1] == '-') {
+      high = static_cast<unsigned char>(text[k + 2]);
+      k += 2;
+    }
+    for (int x = low; x <= high; ++x) set.set(static_cast<std::size_t>(x));
+  }
+  return negated ? set.flip() : set;
+}
+
+// What one place of an expression may be; `i` moves to its last character. False: not supported.
+bool read_set(const std::string& way, std::size_t& i, std::bitset<256>& set) {
+  const char c = way[i];
+  if (c == '{' || c == '^' || c == '$') return false;
+  if (c == '.') {
+    set.set();
+  } else if (c == '[') {
+    const std::size_t end = way.find(']', i + 1);
+    if (end == std::string::npos) return false;
+    set = bracket_set(std::string_view(way).substr(i + 1, end - i - 1));
+    i = end;
+  } else if (c == '\\') {
+    if (++i == way.size()) return false;
+    const char escaped = way[i];
+    const bool known = escaped == 'd' || escaped == 'w' || escaped == 's';
+    if (!known && std::isalnum(static_cast<unsigned char>(escaped)) != 0) return false;
+    if (known) {
+      set = class_of(escaped);
+    } else {
+      set.set(static_cast<unsigned char>(escaped));
+    }
+  } else {
+    set.set(static_cast<unsigned char>(c));
+  }
+  return true;
+}
+
 }  // namespace
 
 bool matches(std::string_view pattern, std::string_view name) {
@@ -100,9 +143,13 @@ void NameSet::add(std::string_view pattern, const std::string& where) {
                                           printable(pattern), kMaxPattern));
   }
   const std::size_t expert = pattern.find("experts.");
-  if (expert != std::string_view::npos && pattern.size() > expert + 8 &&
-      std::isdigit(static_cast<unsigned char>(pattern[expert + 8])) != 0) {
-    single_experts_ = true;
+  if (expert != std::string_view::npos) {
+    std::int64_t number = -1;
+    for (std::size_t i = expert + 8; i < pattern.size() && number < 1'000'000; ++i) {
+      if (std::isdigit(static_cast<unsigned char>(pattern[i])) == 0) break;
+      number = std::max<std::int64_t>(number, 0) * 10 + (pattern[i] - '0');
+    }
+    if (number >= 0) experts_.insert(number);
   }
   if (pattern.starts_with("re:")) return add_expression(pattern.substr(3), where);
   if (pattern.find_first_of("*?") == std::string_view::npos) {
@@ -125,46 +172,14 @@ void NameSet::add_expression(std::string_view text, const std::string& where) {
       const char c = way[i];
       if (c == '$' && i + 1 == way.size()) {
         e.to_end = true;
-        break;
-      }
-      if (c == '?' || c == '*' || c == '+') {
+      } else if (c == '?' || c == '*' || c == '+') {
         if (e.steps.empty() || e.steps.back().quantifier != 0) refuse("a quantifier follows none");
         e.steps.back().quantifier = c;
-        continue;
-      }
-      if (c == '{' || c == '^' || c == '$') refuse("it uses a feature that is not supported");
-      Step step;
-      if (c == '.') {
-        step.set.set();
-      } else if (c == '\\') {
-        if (++i == way.size()) refuse("it ends in a backslash");
-        const char escaped = way[i];
-        if (escaped == 'd' || escaped == 'w' || escaped == 's') {
-          step.set = class_of(escaped);
-        } else if (std::isalnum(static_cast<unsigned char>(escaped)) != 0) {
-          refuse("it uses an escape that is not supported");
-        } else {
-          step.set.set(static_cast<unsigned char>(escaped));
-        }
-      } else if (c == '[') {
-        const std::size_t end = way.find(']', i + 1);
-        const bool negated = i + 1 < way.size() && way[i + 1] == '^';
-        if (end == std::string::npos) refuse("its brackets do not match");
-        for (std::size_t k = i + (negated ? 2 : 1); k < end; ++k) {
-          const auto low = static_cast<unsigned char>(way[k]);
-          auto high = low;
-          if (k + 2 < end && way[k + 1] == '-') {
-            high = static_cast<unsigned char>(way[k + 2]);
-            k += 2;
-          }
-          for (int x = low; x <= high; ++x) step.set.set(static_cast<std::size_t>(x));
-        }
-        if (negated) step.set.flip();
-        i = end;
       } else {
-        step.set.set(static_cast<unsigned char>(c));
+        Step step;
+        if (!read_set(way, i, step.set)) refuse("it uses a feature that is not supported");
+        e.steps.push_back(step);
       }
-      e.steps.push_back(step);
     }
     if (expressions_.size() > kMaxExpressions) refuse("there are too many patterns");
     expressions_.push_back(std::move(e));

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <bitset>
+#include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -25,8 +27,8 @@ class NameSet {
   // start.
   bool holds(const std::string& module) const;
   bool empty() const { return plain_.empty() && globs_.empty() && expressions_.empty(); }
-  // True when a pattern names a single expert ("experts.17"): they differ from each other.
-  bool tells_experts_apart() const { return single_experts_; }
+  // Experts that patterns name by number ("experts.17"): they may differ from the others.
+  const std::set<std::int64_t>& experts() const { return experts_; }
 
  private:
   struct Step {
@@ -43,7 +45,7 @@ class NameSet {
   std::unordered_set<std::string> plain_;
   std::vector<std::string> globs_;
   std::vector<Expression> expressions_;
-  bool single_experts_ = false;
+  std::set<std::int64_t> experts_;
 };
 
 }  // namespace bandwall

@@ -352,7 +352,8 @@ CommandSpec command_bench() {
       {},
       run_bench};
   c.options = {
-      {"model,m", "FILE", "demo", "a GGUF file or the embedded demo model"},
+      {"model,m", "FILE", "demo",
+       "a GGUF file, hf:ORG/NAME[:QUANT] (also -hf), ollama:NAME or the demo"},
       option_synthetic(),
       {"n-prompt,p", "N,..", "512", "prompt lengths, 0 for none"},
       {"n-gen,n", "N,..", "128", "tokens to generate, 0 for none"},

@@ -138,7 +138,8 @@ CommandSpec command_eval() {
                 {},
                 run_eval};
   c.options = {
-      {"model,m", "FILE", "demo", "a GGUF file or the embedded demo model"},
+      {"model,m", "FILE", "demo",
+       "a GGUF file, hf:ORG/NAME[:QUANT] (also -hf), ollama:NAME or the demo"},
       {"tokens", "IDS", "", "token ids, separated by commas"},
       {"tokens-file", "FILE", "", "the same from a file"},
       {"logits", "FILE", "", "write the logits of every position, little-endian float32"},

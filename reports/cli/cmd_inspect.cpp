@@ -8,6 +8,8 @@
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
 #include "reports/table.h"
+#include "runtime/synthetic_model.h"
+#include "workload/mix.h"
 
 namespace bandwall {
 namespace {
@@ -51,6 +53,25 @@ std::string shown(const GgufValue& v) {
   return fmt::format("array of {} values", v.size());
 }
 
+// The GGUF file that a mix by rule gives: its header and its tensors, each padded to 32 bytes.
+// Header of a shape: without a vocabulary.
+struct MadeFile {
+  std::int64_t header = 0, tensors = 0;
+  bool vocabulary = false;
+};
+std::optional<MadeFile> made_file(const ModelChoice& m) {
+  if (m.loaded || find_mix(m.spec.quantization) == nullptr) return std::nullopt;
+  constexpr std::int64_t kAlignment = 32;
+  MadeFile file;
+  for (const TensorSpec& t : m.spec.tensors) {
+    if (static_cast<std::uint32_t>(t.format) >= 1000) return std::nullopt;  // no format of GGUF
+    file.tensors += (t.bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  file.vocabulary = m.header_bytes > 0;
+  file.header = file.vocabulary ? m.header_bytes : synthetic_bytes(m.spec, {}) - file.tensors;
+  return file;
+}
+
 std::string dims_text(const TensorSpec& t) {
   std::string text;
   for (int i = 0; i < t.n_dims; ++i) text += fmt::format("{}{}", i > 0 ? " x " : "", t.dims[i]);
@@ -68,6 +89,10 @@ void print_text(const ModelChoice& model, bool tensors) {
   fmt::print("{}: architecture {}, {} parameters, {}\n", model.title, spec.architecture,
              spec.parameters(), gb_and_gib(bytes(spec.weight_bytes())));
   if (!spec.bytes_note.empty()) fmt::print("{}\n", spec.bytes_note);
+  if (const auto file = made_file(model)) {
+    fmt::print("as a GGUF file: {} bytes of tensors, padded, and {} of header{}\n", file->tensors,
+               file->header, file->vocabulary ? "" : " without a vocabulary");
+  }
   if (model.loaded) {
     for (const GgufFile& f : model.loaded->files()) {
       fmt::print(
@@ -135,6 +160,13 @@ void print_json(const ModelChoice& model) {
     }
   }
   const auto expert = bytes_per_expert(spec);
+  Json made = nullptr;
+  if (const auto file = made_file(model)) {
+    made = {{"file_bytes", file->header + file->tensors},
+            {"header_bytes", file->header},
+            {"tensor_bytes", file->tensors},
+            {"vocabulary", file->vocabulary}};
+  }
   fmt::print("{}\n", Json{{"model", model.title},
                           {"architecture", spec.architecture},
                           {"parameters", spec.parameters()},
@@ -143,13 +175,16 @@ void print_json(const ModelChoice& model) {
                           {"experts", spec.hyper.experts},
                           {"experts_used", spec.hyper.experts_used},
                           {"roles", roles},
+                          {"quantization", spec.quantization},
+                          {"bytes_note", spec.bytes_note},
+                          {"gguf", made},
                           {"files", files},
                           {"tensors", tensors}}
                          .dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
 int run_inspect(const Arguments& a) {
-  const ModelChoice model = choose_model(model_argument(a));
+  const ModelChoice model = choose_model(model_argument(a), a.text("mix"));
   if (a.choice("output", {"text", "json"}) == "json")
     print_json(model);
   else
@@ -161,11 +196,12 @@ int run_inspect(const Arguments& a) {
 
 CommandSpec command_inspect() {
   return {"inspect",
-          "inspect FILE|NAME [OPTIONS]",
-          "GGUF metadata, tensors, bytes per role and per expert",
+          "inspect MODEL [--mix MIX] [OPTIONS]",
+          "metadata, tensors, bytes per role and per expert of any model, as it is or as a mix",
           0,
           1,
           {option_model(),
+           option_mix(),
            {"tensors", "", "", "list every tensor"},
            option_output("text", "text, json")},
           run_inspect};

@@ -119,7 +119,7 @@ std::string text(const ModelChoice& model, const Target& target, const std::vect
 }
 
 int run_predict(const Arguments& a) {
-  const ModelChoice model = choose_model(model_argument(a));
+  const ModelChoice model = choose_model(model_argument(a), a.text("mix"));
   const Target target =
       choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
   const std::vector<Row> rows = price(a, model.spec, target);
@@ -141,6 +141,7 @@ CommandSpec command_predict() {
                 run_predict};
   c.options = {
       option_model(),
+      option_mix(),
       {"machine,M", "NAME", "gb10", "a shipped machine, a YAML file, 'this', or several: 2xgb10"},
       {"backend", "NAME", "", "software stack; the machine's usual one when not given"},
       {"n-prompt,p", "N,..", "512", "prompt tokens; lists and ranges: 512,1024 or 0-4096+1024"},

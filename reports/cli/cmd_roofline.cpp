@@ -39,7 +39,7 @@ std::string json(const Roofline& r, const std::string& title) {
 }
 
 int run_roofline(const Arguments& a) {
-  const ModelChoice model = choose_model(model_argument(a));
+  const ModelChoice model = choose_model(model_argument(a), a.text("mix"));
   const Target target =
       choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
   const KvConfig kv = kv_config(a);
@@ -87,6 +87,7 @@ CommandSpec command_roofline() {
                 run_roofline};
   c.options = {
       option_model(),
+      option_mix(),
       {"machine,M", "NAME", "gb10", "a shipped machine, a YAML file, 'this', or several: 2xgb10"},
       {"backend", "NAME", "", "software stack; the machine's usual one when not given"},
       {"n-prompt,p", "N", "0", "a prefill step of N tokens instead of a decode step"},

@@ -405,7 +405,9 @@ CommandSpec command_run() {
       run_run};
   c.options = {
       {"model,m", "FILE", "demo",
-       "a GGUF file (any part of a split one) or the embedded demo model"},
+       "a GGUF file (any part of a split one), hf:ORG/NAME[:QUANT] (also -hf), ollama:NAME[:TAG], "
+       "or "
+       "the embedded demo model"},
       option_synthetic(),
       {"prompt,p", "TEXT", "", "prompt; the demo model gets it as a chat turn"},
       {"file,f", "FILE", "", "prompt from a file"},

@@ -71,7 +71,8 @@ CommandSpec command_tokenize() {
                 1,
                 {},
                 run_tokenize};
-  c.options = {{"model,m", "FILE", "demo", "a GGUF file or the embedded demo model"},
+  c.options = {{"model,m", "FILE", "demo",
+                "a GGUF file, hf:ORG/NAME[:QUANT] (also -hf), ollama:NAME or the demo"},
                {"prompt,p", "TEXT", "", "the text"},
                {"file,f", "FILE", "", "the text from a file"},
                {"special", "", "", "special tokens in the text count as such"},

@@ -11,8 +11,11 @@
 #include <filesystem>
 
 #include "configs/embedded.h"
+#include "configs/hf_folder.h"
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
+#include "reports/cli/model_store.h"
+#include "workload/mix.h"
 
 namespace bandwall {
 namespace {
@@ -33,11 +36,6 @@ void on_bus_error(int) {
   _exit(kExitFailed);
 }
 
-bool looks_like_path(const std::string& text) {
-  return text.find('/') != std::string::npos || text.ends_with(".gguf") ||
-         std::filesystem::exists(text);
-}
-
 std::span<const std::byte> demo_bytes() {
   for (const EmbeddedFile& f : embedded_files()) {
     if (f.name == "demo/demo.gguf") {
@@ -51,12 +49,21 @@ std::span<const std::byte> demo_bytes() {
 
 LoadedModel open_model(const std::string& text, Loading loading) {
   if (text.empty()) throw Error::input("--model", "is empty; give a GGUF file or demo");
-  if (text == "demo") return LoadedModel::from_memory(demo_bytes(), "demo");
-  if (!looks_like_path(text)) {
-    throw Error::input(
-        text, "is no file; this command runs a GGUF file (-m FILE.gguf) or the demo model");
+  const ModelPlace place = find_model(text);
+  switch (place.kind) {
+    case ModelPlace::Kind::Demo:
+      return LoadedModel::from_memory(demo_bytes(), "demo");
+    case ModelPlace::Kind::Gguf:
+      return LoadedModel::open(place.path, loading, &interrupted());
+    case ModelPlace::Kind::Checkpoint:
+      throw Error::input(place.path,
+                         "is a checkpoint of safetensors; this command runs GGUF files: convert it "
+                         "with convert_hf_to_gguf.py of llama.cpp");
+    case ModelPlace::Kind::Shape:
+      break;
   }
-  return LoadedModel::open(text, loading, &interrupted());
+  throw Error::input(text,
+                     "is no file; this command runs a GGUF file (-m FILE.gguf) or the demo model");
 }
 
 std::string model_argument(const Arguments& arguments) {
@@ -69,24 +76,33 @@ std::string model_argument(const Arguments& arguments) {
   return arguments.positional().front();
 }
 
-ModelChoice choose_model(const std::string& text) {
+ModelChoice choose_model(const std::string& text, const std::string& mix) {
   if (text.empty()) throw Error::input("model", "is empty; give a GGUF file, NAME[:MIX] or demo");
+  const ModelPlace place = find_model(text);
+  if (!mix.empty() && !place.mix.empty()) {
+    throw Error::input(text,
+                       fmt::format("two quantizations: {} and --mix {}; give one", place.mix, mix));
+  }
+  const std::string& wanted = mix.empty() ? place.mix : mix;
   ModelChoice choice;
   choice.title = text;
-  if (text == "demo" || looks_like_path(text)) {
-    choice.loaded.emplace(open_model(text));
+  if (place.kind == ModelPlace::Kind::Shape) {
+    const ModelShape shape = load_model_shape(place.path);
+    choice.spec = model_from_shape(shape, wanted);
+    choice.title = shape.name + ":" + (wanted.empty() ? shape.default_mix : wanted);
+  } else if (place.kind == ModelPlace::Kind::Checkpoint) {
+    choice.spec = model_from_hf(read_hf_folder(place.path));
+    if (!wanted.empty()) choice.spec = remix(choice.spec, wanted);
+    choice.title = choice.spec.name + ":" + choice.spec.quantization;
+  } else {
+    choice.loaded.emplace(open_model(place.path));
     choice.spec = choice.loaded->spec();
-    return choice;
+    if (wanted.empty()) return choice;
+    for (const GgufFile& f : choice.loaded->files()) choice.header_bytes += f.header_bytes;
+    choice.spec = remix(choice.spec, wanted);
+    choice.loaded.reset();
+    choice.title = text + ":" + choice.spec.quantization;
   }
-  const std::size_t colon = text.find(':');
-  const ModelShape shape = load_model_shape(text.substr(0, colon));
-  const std::string mix = colon == std::string::npos ? shape.default_mix : text.substr(colon + 1);
-  if (mix.empty()) {
-    throw Error::input(text, "no quantization after the colon; write NAME:MIX, such as " +
-                                 shape.name + ":" + shape.default_mix);
-  }
-  choice.spec = model_from_shape(shape, mix);
-  choice.title = shape.name + ":" + mix;
   if (!choice.spec.bytes_note.empty()) choice.notes.push_back(choice.spec.bytes_note);
   return choice;
 }
@@ -145,8 +161,13 @@ KvConfig kv_config(const Arguments& arguments) {
 
 OptionSpec option_model() {
   return {"model,m", "FILE|NAME", "demo",
-          "a GGUF file (any part of a split one), a shipped model "
-          "(NAME[:MIX]) where no kernels run, or the embedded demo model"};
+          "a GGUF file (any part of a split one), a Hugging Face folder or config.json, "
+          "hf:ORG/NAME[:QUANT] (also -hf), ollama:NAME[:TAG] or lmstudio:ORG/NAME from their local "
+          "stores, a shipped model (NAME[:MIX]), or the embedded demo model"};
+}
+OptionSpec option_mix() {
+  return {"mix", "MIX", "",
+          "bytes as if the model were quantized to MIX, by llama.cpp's rules: Q3_K_M, IQ4_XS"};
 }
 OptionSpec option_threads() {
   return {"threads,t", "N", "", "threads (physical cores when not given)"};

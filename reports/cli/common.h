@@ -19,16 +19,19 @@ namespace bandwall {
 inline constexpr int kExitDone = 0, kExitFailed = 1, kExitInput = 2, kExitDoesNotFit = 3,
                      kExitTooClose = 4, kExitTolerance = 5, kExitInterrupted = 130;
 
-// "demo", a GGUF path, or a shipped model with an optional mix: "minimax-m2.5:Q3_K_M".
-// Files are mapped and stay open in `loaded`; names give a spec alone.
+// Any spelling of model_store.h: a GGUF file, a checkpoint of Hugging Face, a model in the stores
+// of other programs, "demo", or a shipped model with an optional mix: "minimax-m2.5:Q3_K_M".
+// GGUF files are mapped and stay open in `loaded`; the others give a spec alone.
 struct ModelChoice {
   ModelSpec spec;
   std::optional<LoadedModel> loaded;
   std::vector<std::string> notes;  // e.g. why people quote another size
   std::string title;               // what to print: "minimax-m2.5:Q3_K_M"
+  std::int64_t header_bytes = 0;   // of the GGUF that a mix was applied to
 };
-ModelChoice choose_model(const std::string& text);
-LoadedModel open_model(const std::string& text,  // a file or "demo"; a bare name is an Error
+// With a mix, bytes are those of the model quantized to it.
+ModelChoice choose_model(const std::string& text, const std::string& mix = "");
+LoadedModel open_model(const std::string& text,  // a GGUF of any place; a bare name is an Error
                        Loading loading = Loading::Mapped);
 
 // The model of commands that take it as an argument or with -m; giving both is an Error.
@@ -54,6 +57,7 @@ KvConfig kv_config(const Arguments& arguments);  // -ctk, -ctv
 
 // Options that several commands have, spelled once.
 OptionSpec option_model();
+OptionSpec option_mix();  // of commands that run no kernels
 OptionSpec option_threads();
 OptionSpec option_context(const std::string& fallback);
 OptionSpec option_kv_k();

@@ -100,6 +100,22 @@ Error unknown_option(const CommandSpec& command, const std::string& word) {
                   near.empty() ? "" : "; did you mean " + spelled(near) + "?", command.name));
 }
 
+// llama.cpp's -hf ORG/NAME[:QUANT] is --model hf:ORG/NAME[:QUANT].
+std::vector<std::string> with_hub_models(const CommandSpec& command,
+                                         const std::vector<std::string>& given) {
+  if (find_option(command, "model") == nullptr) return given;
+  std::vector<std::string> words;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const bool hub = given[i] == "-hf" || given[i] == "-hfr" || given[i] == "--hf-repo";
+    if (!hub || i + 1 == given.size()) {
+      words.push_back(given[i]);
+      continue;
+    }
+    words.insert(words.end(), {"--model", "hf:" + given[++i]});
+  }
+  return words;
+}
+
 }  // namespace
 
 std::vector<std::int64_t> parse_integer_list(const std::string& option, const std::string& text,
@@ -110,7 +126,8 @@ std::vector<std::int64_t> parse_integer_list(const std::string& option, const st
   return values;
 }
 
-Arguments parse_arguments(const CommandSpec& command, const std::vector<std::string>& words) {
+Arguments parse_arguments(const CommandSpec& command, const std::vector<std::string>& given) {
+  const std::vector<std::string> words = with_hub_models(command, given);
   const po::options_description all = describe(command);
   po::positional_options_description positional;
   positional.add("positional", -1);

@@ -36,6 +36,13 @@ TEST(MixAnchors, ParameterCountsAreExact) {
   EXPECT_EQ(parameters(load_model_shape("gemma-3-27b")), 27'009'346'304);
   EXPECT_EQ(parameters(load_model_shape("olmoe-1b-7b")), 6'919'161'856);
   EXPECT_EQ(parameters(qwen3_next()), 79'674'391'296);
+  EXPECT_EQ(parameters(load_model_shape("glm-4.6")), 352'797'829'024);
+  EXPECT_EQ(parameters(load_model_shape("deepseek-v3")), 671'026'419'200);
+  EXPECT_EQ(parameters(load_model_shape("kimi-k2")), 1'026'408'232'448);
+  EXPECT_EQ(parameters(load_model_shape("qwen3-32b")), 32'762'123'264);
+  EXPECT_EQ(parameters(load_model_shape("gemma-3-4b")), 3'880'263'168);
+  EXPECT_EQ(parameters(load_model_shape("mistral-7b")), 7'248'023'552);
+  EXPECT_EQ(parameters(load_model_shape("mistral-small-24b")), 23'572'403'200);
 }
 
 TEST(MixAnchors, StateOfHybrids) {
@@ -113,6 +120,18 @@ TEST(MixAnchors, Qwen3Sizes) {
   EXPECT_NEAR(gib(qwen3_30b(), "Q4_K_M"), 17.28, 0.005);
   EXPECT_NEAR(gib(qwen3_30b(), "BF16"), 56.89, 0.005);
   EXPECT_NEAR(gib(qwen3_30b(), "Q8_0"), (30658.12 + 315.30) / 1024, 0.0001);  // loader buffers
+}
+
+// Loader lines (ik_llama.cpp discussions and issues) and llama-bench. The 4-bit files of the
+// loader lines, 18.641 and 17.413 GiB, are other recipes than llama-quantize's.
+TEST(MixAnchors, Qwen3DenseSizes) {
+  const ModelShape large = load_model_shape("qwen3-32b");
+  EXPECT_NEAR(gib(large, "Q4_K_M"), 18.40, 0.005);
+  EXPECT_NEAR(gib(large, "Q5_K_M"), 21.603, 0.02);
+  EXPECT_NEAR(gib(qwen3_8b(), "Q2_K"), 3.05, 0.005);
+  EXPECT_NEAR(gib(qwen3_8b(), "Q4_K_M"), 4.68, 0.005);
+  EXPECT_NEAR(gib(qwen3_8b(), "Q6_K"), 6.26, 0.005);
+  EXPECT_NEAR(gib(qwen3_8b(), "Q8_0"), 8.11, 0.005);
 }
 
 TEST(MixAnchors, MiniMaxSizes) {

@@ -87,7 +87,7 @@ const std::vector<Home>& homes() {
       {"pthread", {"runtime"}},
       {"sys/mman", {"runtime"}},
       {"boost/program_options", {"reports"}},
-      {"nlohmann/", {"reports"}},
+      {"nlohmann/", {"reports", "workload"}},
       {"chrono", {"runtime", "reports"}},
       {"random", {"runtime", "reports"}},
       {"fstream", {"runtime", "reports", "configs"}},

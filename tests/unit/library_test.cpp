@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -116,6 +117,16 @@ TEST(Library, SizesEqualThePublishedOnes) {
   EXPECT_NEAR(gib("minimax-m2.5", "UD-Q3_K_XL"), 94.93, 0.005);
   EXPECT_NEAR(gib("minimax-m2.5", "Q3_K_M"), 101.76, 0.005);
   EXPECT_EQ(size("nemotron-3-super-120b-a12b", "NVFP4"), 80'297'000'960);
+  EXPECT_EQ(size("minimax-m2.5", "checkpoint-BF16"), 457'379'529'728);
+  EXPECT_EQ(size("minimax-m2.5", "NVFP4-BF16"), 134'401'344'512);
+  EXPECT_EQ(size("minimax-m2.5", "NVFP4-all"), 130'476'262'400);
+  EXPECT_EQ(size("nemotron-3-nano-30b-a3b", "NVFP4"), 19'339'733'888);
+  EXPECT_EQ(size("nemotron-3-nano-30b-a3b", "IQ4_XS-published"), 18'161'059'584);
+  EXPECT_EQ(size("nemotron-3-super-120b-a12b", "UD-IQ4_XS"), 64'476'770'304);
+  EXPECT_EQ(size("glm-5", "NVFP4"), 460'816'669'184);
+  EXPECT_EQ(size("kimi-k2.5", "NVFP4"), 590'850'735'131);
+  EXPECT_EQ(std::ceil(gib("minimax-m2.5-reap-172b", "NVFP4")), 93);  // du -h: 93G and 162G
+  EXPECT_EQ(std::ceil(gib("minimax-m2.5-reap-172b", "FP8")), 162);
   EXPECT_NEAR(gib("nemotron-3-nano-30b-a3b", "Q4_K_M"), 22.82, 0.005);
   EXPECT_NEAR(gib("gpt-oss-120b", "MXFP4_MOE"), 59.02, 0.005);
   EXPECT_NEAR(gib("gpt-oss-120b", "MXFP4-BF16"), 60.87, 0.005);
@@ -123,6 +134,12 @@ TEST(Library, SizesEqualThePublishedOnes) {
   EXPECT_NEAR(gib("gpt-oss-20b", "MXFP4-BF16"), 12.83, 0.005);
   EXPECT_NEAR(gib("qwen3-30b-a3b", "BF16"), 56.89, 0.005);
   EXPECT_NEAR(gib("llama-3.1-8b", "Q4_K_M"), 4.58, 0.005);
+}
+
+TEST(Library, ModelsOfTheSameShapeHaveTheirNames) {
+  EXPECT_EQ(load_model_shape("minimax-m2.7").name, "minimax-m2.5");
+  EXPECT_EQ(load_model_shape("deepseek-r1").name, "deepseek-v3");
+  EXPECT_EQ(load_model_shape("glm-4.5").name, "glm-4.6");
 }
 
 TEST(Library, KnowsTheCapacityOfTheGb10) {
