@@ -89,7 +89,7 @@ Judgement memory(const Claim& c, const AuditInputs& in) {
     }
     const FitReport report = fit(*in.machine, *in.model, options);
     computed = report.needed.value();
-    for (const FitLine& line : report.lines) {
+    for (const MemoryLine& line : report.lines) {
       j.arithmetic.push_back(fmt::format("{}: {}", line.what, gb_and_gib(line.bytes)));
     }
   }
