@@ -123,15 +123,32 @@ Scratch::Scratch(const Hyper& h, std::int64_t n) {
   last.resize(static_cast<std::size_t>(n));
 }
 
+std::vector<PieceRange> divide(const std::vector<std::int64_t>& sizes, std::int64_t piece,
+                               PieceSizes how, int threads) {
+  const auto pieces_of = [&](std::int64_t size) { return (size + piece - 1) / piece; };
+  std::int64_t left = 0;
+  for (const std::int64_t size : sizes) left += pieces_of(size);
+  std::vector<PieceRange> all;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    for (std::int64_t begin = 0; begin < sizes[i];) {
+      const std::int64_t most =
+          how == PieceSizes::Shrinking ? std::max<std::int64_t>(1, left / (2 * threads)) : 1;
+      const std::int64_t end = std::min(sizes[i], begin + most * piece);
+      all.push_back({static_cast<std::int64_t>(i), begin, end});
+      left -= pieces_of(end - begin);
+      begin = end;
+    }
+  }
+  return all;
+}
+
 std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row_bytes,
                         std::int64_t used) {
   constexpr std::int64_t kGranule = 32, kManyRows = 8;
   const std::int64_t threads = p.pool.size();
   std::int64_t rows = 0;
   if (used <= kManyRows) {
-    const std::int64_t share = total_rows * row_bytes / (threads * 16);
-    rows = std::clamp<std::int64_t>(share, kShareBytes, 4 * kShareBytes) /
-           std::max<std::int64_t>(1, row_bytes);
+    rows = kShareBytes / std::max<std::int64_t>(1, row_bytes);
   } else {
     rows = std::min<std::int64_t>(total_rows / (threads * 8), 1024);
   }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -100,7 +99,7 @@ struct Scratch {
   Buffer<float> parts, part_states;
   std::vector<std::int64_t> sequences, positions;  // of each row
   std::vector<std::int64_t> first, last;           // cells that each row sees
-  std::atomic<bool> suspect = false;  // something in this step was no finite number
+  std::atomic<bool> suspect = false;               // something in this step was no finite number
   Choice choice;
 };
 
@@ -135,40 +134,50 @@ void do_piece(Work& work, std::int64_t item, std::int64_t begin, std::int64_t en
     work(item, begin, end);
 }
 
+// [begin, end) of an item.
+struct PieceRange {
+  std::int64_t item = 0, begin = 0, end = 0;
+};
+
+// Divides [0, sizes[item]) of every item, in order, at multiples of `piece`. Shrinking: each piece
+// is as large as its item allows, up to half of an even share of what is left, so that most memory
+// is read in long runs and the threads still end together.
+enum class PieceSizes { Even, Shrinking };
+std::vector<PieceRange> divide(const std::vector<std::int64_t>& sizes, std::int64_t piece,
+                               PieceSizes how, int threads);
+
 // Calls work(item, begin, end) for pieces of [0, sizes[item]) of every item, pieces handed out
-// first come first served; piece: length of one. Ends when all are done. One thread gets whole
-// items. Work may take a fourth argument: the Piece that the same thread will probably get next.
+// first come first served; piece: length of the shortest. Ends when all are done. One thread gets
+// whole items. Work may take a fourth argument: the Piece that the same thread will probably get
+// next.
 template <class Work>
 void for_pieces(Pass& p, const std::vector<std::int64_t>& sizes, std::int64_t piece, Work&& work) {
   const auto items = static_cast<std::int64_t>(sizes.size());
-  std::vector<std::int64_t> first(sizes.size() + 1, 0);
-  for (std::size_t i = 0; i < sizes.size(); ++i)
-    first[i + 1] = first[i] + (sizes[i] + piece - 1) / piece;
-  if (p.pool.size() == 1 || first.back() == 1) {
+  constexpr std::int64_t kFewRows = 8;  // of activations: the work lasts as long as reading weights
+  const bool few = p.n <= kFewRows;
+  std::vector<PieceRange> pieces;
+  if (p.pool.size() > 1) {
+    pieces = divide(sizes, piece, few ? PieceSizes::Shrinking : PieceSizes::Even, p.pool.size());
+  }
+  if (pieces.size() < 2) {
     for (std::int64_t i = 0; i < items; ++i) {
       do_piece(work, i, 0, sizes[static_cast<std::size_t>(i)], {i + 1 < items ? i + 1 : -1, 0});
     }
     return;
   }
-  const auto locate = [&](std::int64_t number) -> Piece {
-    if (number >= first.back()) return {};
-    const auto after = std::upper_bound(first.begin(), first.end(), number);
-    const auto item = static_cast<std::int64_t>(after - first.begin()) - 1;
-    return {item, (number - first[static_cast<std::size_t>(item)]) * piece};
-  };
-  p.queue.reset(first.back(), 1);
+  p.queue.reset(static_cast<std::int64_t>(pieces.size()), 1);
   const auto run = [&](int, int threads) {
-    std::int64_t begin = 0, end = 0;
-    while (p.queue.take(begin, end)) {
-      const Piece now = locate(begin);
-      const std::int64_t size = sizes[static_cast<std::size_t>(now.item)];
+    std::int64_t number = 0, end = 0;
+    while (p.queue.take(number, end)) {
+      const PieceRange& now = pieces[static_cast<std::size_t>(number)];
       // While this piece is worked on, every other thread takes one.
-      do_piece(work, now.item, now.begin, std::min(size, now.begin + piece),
-               locate(begin + threads));
+      const auto after = static_cast<std::size_t>(number + threads);
+      const Piece next =
+          after < pieces.size() ? Piece{pieces[after].item, pieces[after].begin} : Piece{};
+      do_piece(work, now.item, now.begin, now.end, next);
     }
   };
-  constexpr std::int64_t kFewRows = 8;  // of activations: the work lasts as long as reading weights
-  p.pool.share(p.n > kFewRows ? WorkSize::Long : WorkSize::Short, std::ref(run));
+  p.pool.share(few ? WorkSize::Short : WorkSize::Long, std::ref(run));
 }
 
 // The same for one range; small ranges stay on the calling thread, where they take less time than
@@ -182,8 +191,9 @@ void for_range(Pass& p, std::int64_t size, std::int64_t piece, Work&& work) {
   for_pieces(p, {size}, piece, [&](std::int64_t, std::int64_t b, std::int64_t e) { work(b, e); });
 }
 
-// Rows of weights per piece of work: few activation rows stream (pieces by bytes), many multiply
-// (large pieces, because activations are arranged once per piece). A multiple of 32.
+// Rows of weights per piece of work, the shortest where pieces shrink: few activation rows stream
+// (pieces by bytes), many multiply (large pieces, because activations are arranged once per piece).
+// A multiple of 32.
 std::int64_t piece_rows(const Pass& p, std::int64_t total_rows, std::int64_t row_bytes,
                         std::int64_t used);
 
