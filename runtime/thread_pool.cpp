@@ -32,9 +32,9 @@ void pause_cpu() {
 #endif
 }
 
-// Pauses before sleeping: about 30 us, longer than most ops and shorter than what a sleeping
-// thread of a busy host loses.
-constexpr int kSpins = 1000;
+// Pauses before sleeping: about 200 us, longer than anything in a step that only one thread does. A
+// thread that sleeps on a busy host is back after 200 to 700 us.
+constexpr int kSpins = 4000;
 
 // A counter to wait on: spins briefly, then sleeps in the kernel until somebody advances it.
 class Event {
@@ -181,21 +181,25 @@ struct ThreadPool::Impl {
     }
   }
 
-  // Helpers that the host keeps from running hold everybody up. After a wait longer than the work
-  // itself the caller goes on alone for a while, longer each time it happens soon again, so that
-  // many threads are hardly slower than one on a busy host.
+  // Helpers that the host keeps from running hold everybody up. When the last few dozen pieces of
+  // work took longer to wait for than to do, which is when help no longer pays, the caller goes on
+  // alone for a while, longer each time it happens soon again: many threads are then hardly slower
+  // than one on a busy host, and one helper that is late now and then costs no more than that.
   Clock::time_point alone_until{}, last_late{};
   Clock::duration alone{};
+  double worked_lately = 0, waited_lately = 0;  // nanoseconds
 
-  void learn_from_wait(Clock::duration worked, Clock::time_point done, Clock::time_point now) {
-    constexpr auto kLate = std::chrono::microseconds(300),
-                   kMost = std::chrono::microseconds(200000);
-    const Clock::duration waited = now - done;
-    if (waited < kLate || waited < worked) return;
+  void learn_from_wait(Clock::duration worked, Clock::duration waited, Clock::time_point now) {
+    constexpr auto kMost = std::chrono::microseconds(200000);
+    constexpr double kKept = 0.98;
+    worked_lately = kKept * worked_lately + static_cast<double>(worked.count());
+    waited_lately = kKept * waited_lately + static_cast<double>(waited.count());
+    if (waited_lately < worked_lately) return;
     const bool soon = now - last_late < 8 * alone;
     alone = std::min<Clock::duration>(soon ? 2 * alone : 2 * waited, kMost);
     last_late = now;
     alone_until = now + alone;
+    worked_lately = waited_lately = 0;
   }
 
   bool enter() {
@@ -299,11 +303,13 @@ void ThreadPool::share(WorkSize size, const std::function<void(int thread, int t
   p.start.advance();
   p.call(0);
   const std::uint32_t inside = p.gate.fetch_and(~Impl::kOpen, std::memory_order_acq_rel);
+  const auto done = Clock::now();
+  auto end = done;
   if ((inside & ~Impl::kOpen) != 0) {
-    const auto done = Clock::now();
     p.finish.wait_while(before, p.spins);
-    if (size == WorkSize::Short) p.learn_from_wait(done - begin, done, Clock::now());
+    end = Clock::now();
   }
+  if (size == WorkSize::Short) p.learn_from_wait(done - begin, end - done, end);
   p.rethrow();
 }
 
