@@ -1,5 +1,7 @@
 #include "runtime/thread_pool.h"
 
+#include "runtime/pass.h"
+
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -171,6 +173,40 @@ TEST(ThreadPool, ASecondPoolOfTheSameThreadSeesAllProcessors) {
     EXPECT_EQ(usable_cpus(), before);
   }
   EXPECT_EQ(usable_cpus(), before);
+}
+
+TEST(Divide, CoversEveryItemInOrderAndShrinks) {
+  const std::vector<std::int64_t> sizes = {700, 0, 33, 2048};
+  for (const int threads : {2, 3, 16}) {
+    for (const PieceSizes how : {PieceSizes::Even, PieceSizes::Shrinking}) {
+      std::vector<std::int64_t> reached(sizes.size(), 0);
+      std::int64_t last_item = 0, previous = INT64_MAX;
+      for (const PieceRange& piece : divide(sizes, 32, how, threads)) {
+        ASSERT_GE(piece.item, last_item);
+        last_item = piece.item;
+        auto& at = reached[static_cast<std::size_t>(piece.item)];
+        ASSERT_EQ(piece.begin, at);
+        ASSERT_GT(piece.end, piece.begin);
+        at = piece.end;
+        const std::int64_t length = piece.end - piece.begin;
+        const bool ends_item = at == sizes[static_cast<std::size_t>(piece.item)];
+        if (!ends_item) {
+          EXPECT_EQ(length % 32, 0);
+          EXPECT_LE(length, previous);
+          previous = length;
+        }
+        if (how == PieceSizes::Even) {
+          EXPECT_LE(length, 32);
+        }
+      }
+      EXPECT_EQ(reached, sizes);
+    }
+  }
+  // Two threads: a quarter of 64 units first, single units last.
+  const auto pieces = divide({2048}, 32, PieceSizes::Shrinking, 2);
+  EXPECT_EQ(pieces.front().end, 512);
+  EXPECT_EQ(pieces.back().begin, 2016);
+  EXPECT_LT(pieces.size(), 20u);
 }
 
 }  // namespace
