@@ -90,7 +90,7 @@ TEST(Plan, SequencesShareWeightsButNotCells) {
 
 TEST(Plan, ExpertsAreReadByTheNumberOfDistinctOnes) {
   const ModelSpec m = model_from_shape(small(8), "F32");
-  const Plan p = plan_step(m, f16(), {1, 6, 0, 0}, Routing{{3, 5}});
+  const Plan p = plan_step(m, f16(), {1, 6, 0, 6}, Routing{{3, 5}});
   const double one = 3.0 * 64 * 48 * 4;
   EXPECT_EQ(op(p, OpKind::Experts, 0).traffic.weights, Bytes(3 * one));
   EXPECT_EQ(op(p, OpKind::Experts, 1).traffic.weights, Bytes(5 * one));

@@ -116,7 +116,7 @@ TEST(Predict, OneRowHasNoComputeTermManyRowsDo) {
 
 TEST(Predict, PrefillComputeIsFlopsOverReachedRate) {
   const ModelSpec model = hand_model({.layers = 1});
-  const Step step{1, 64, 0, 0};
+  const Step step{1, 64, 0, 64};
   const Prediction p =
       predict(hand_machine(), hand_backend(), model, f16(), step, expected_routing(model, 64));
   const double bytes = static_cast<double>(row_bytes(Format::Q8_0, 512)) * 512;
