@@ -297,6 +297,10 @@ BANDWALL_QUANTITY(FlopsPerByte)
 #undef BANDWALL_QUANTITY
 
 std::string gb_and_gib(Bytes b) {
+  constexpr double kLeastGb = 1e8;
+  if (b.value() > 0 && b.value() < kLeastGb) {
+    return fmt::format("{:.2f} MB ({:.2f} MiB)", b.value() / kMega, b.value() / kMiB);
+  }
   return fmt::format("{:.2f} GB ({:.2f} GiB)", b.value() / kGiga, b.value() / kGiB);
 }
 

@@ -8,6 +8,10 @@
 #include <sstream>
 #include <string_view>
 
+#include <fmt/format.h>
+
+#include "hwmodel/error.h"
+
 namespace bandwall {
 namespace {
 
@@ -155,6 +159,27 @@ std::vector<MemoryGroup> memory_groups(const std::string& root) {
   return groups;
 }
 
+// The limit on the address space of this process (ulimit -v) acts like that of a memory group.
+std::optional<MemoryGroup> address_space(const std::string& root) {
+  std::optional<MemoryGroup> space;
+  std::istringstream in(read_text(root + "/proc/self/limits"));
+  const std::string field = "Max address space";
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind(field, 0) != 0) continue;
+    const auto at = line.find_first_not_of(' ', field.size());
+    if (at == std::string::npos) continue;
+    if (const auto limit = leading_number(std::string_view(line).substr(at))) {
+      space = {*limit, 0};  // "unlimited" is no number
+    }
+  }
+  if (!space) return space;
+  for_each_pair(read_text(root + "/proc/self/status"), ':',
+                [&](const std::string& key, const std::string& value) {
+                  if (key == "VmSize") space->used = leading_number(value).value_or(0) * kKiB;
+                });
+  return space;
+}
+
 void read_memory(const std::string& root, HostInfo& info) {
   for_each_pair(read_text(root + "/proc/meminfo"), ':',
                 [&](const std::string& key, const std::string& value) {
@@ -163,7 +188,9 @@ void read_memory(const std::string& root, HostInfo& info) {
                   if (key == "MemTotal") info.memory_total = Bytes(*number * kKiB);
                   if (key == "MemAvailable") info.memory_available = Bytes(*number * kKiB);
                 });
-  for (const MemoryGroup& group : memory_groups(root)) {
+  std::vector<MemoryGroup> groups = memory_groups(root);
+  if (const auto space = address_space(root)) groups.push_back(*space);
+  for (const MemoryGroup& group : groups) {
     const Bytes limit(group.limit), left(std::max(0.0, group.limit - group.used));
     if (info.memory_total && limit < *info.memory_total) info.memory_total = limit;
     if (info.memory_available && left < *info.memory_available) info.memory_available = left;
@@ -202,5 +229,16 @@ HostInfo host_info_at(const std::string& root) {
 }
 
 HostInfo host_info() { return host_info_at(""); }
+
+std::string available_memory() {
+  const std::optional<Bytes> available = host_info().memory_available;
+  return available ? gb_and_gib(*available) : "an unknown amount";
+}
+
+void throw_no_memory(const std::string& where, const std::string& what, double bytes,
+                     const std::string& way_out) {
+  throw Error::running(where, fmt::format("{} of {} cannot be had, {} is available; {}", what,
+                                          gb_and_gib(Bytes(bytes)), available_memory(), way_out));
+}
 
 }  // namespace bandwall

@@ -21,6 +21,11 @@ struct HostInfo {
 };
 
 HostInfo host_info();
+// The system has refused memory. Throws Error (Running): "WHAT of BYTES cannot be had, BYTES is
+// available; WAY_OUT".
+[[noreturn]] void throw_no_memory(const std::string& where, const std::string& what, double bytes,
+                                  const std::string& way_out);
+std::string available_memory();  // "1.00 GB (0.93 GiB)", or "an unknown amount"
 // The same from <root>/proc and <root>/sys: a recorded tree in tests.
 HostInfo host_info_at(const std::string& root);
 

@@ -1,8 +1,6 @@
 #include "runtime/kv_cache.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -102,13 +100,8 @@ KvCache::KvCache(const Hyper& h, const KvFormat& k, const KvFormat& v, const KvS
   void* at = mmap(nullptr, static_cast<std::size_t>(mapped_), PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
-    const std::string why = std::strerror(errno);
-    const std::optional<Bytes> available = host_info().memory_available;
-    throw Error::input(
-        "context", fmt::format("a KV cache of {} cannot be reserved ({}; {} is available); ask for "
-                               "a smaller context",
-                               gb_and_gib(bandwall::bytes(bytes_)), why,
-                               available ? gb_and_gib(*available) : "an unknown amount"));
+    throw_no_memory("context", "a KV cache", static_cast<double>(bytes_),
+                    "ask for a smaller context (-c) or smaller cells (-ctk, -ctv)");
   }
   data_ = static_cast<std::byte*>(at);
   madvise(at, static_cast<std::size_t>(mapped_),

@@ -24,7 +24,7 @@ struct KvSize {
 
 class KvCache {
  public:
-  // Throws Error (Input) as require_kv_formats does, or when memory cannot be reserved.
+  // Throws Error (Input) as require_kv_formats does, Error (Running) when there is no memory.
   KvCache(const Hyper& hyper, const KvFormat& k, const KvFormat& v, const KvSize& size);
   ~KvCache();
   KvCache(const KvCache&) = delete;

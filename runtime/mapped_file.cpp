@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "hwmodel/error.h"
+#include "runtime/host.h"
 
 namespace bandwall {
 namespace {
@@ -86,6 +87,10 @@ MappedFile MappedFile::open(const std::string& path) {
   file.size_ = from.size;
   void* at = mmap(nullptr, file.size_, PROT_READ, MAP_SHARED, from.fd.get(), 0);
   if (at == MAP_FAILED) {
+    if (errno == ENOMEM) {
+      throw_no_memory(path, "a mapping of the file", static_cast<double>(file.size_),
+                      "allow the process more address space (ulimit -v) or take a smaller file");
+    }
     throw Error::input(
         path, fmt::format("cannot be mapped ({} bytes): {}", file.size_, std::strerror(errno)));
   }

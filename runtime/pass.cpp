@@ -1,19 +1,12 @@
 #include "runtime/pass.h"
 
-#include <fmt/format.h>
-
-#include "hwmodel/error.h"
 #include "runtime/host.h"
 
 namespace bandwall {
 
-void throw_no_memory(double bytes) {
-  const std::optional<Bytes> available = host_info().memory_available;
-  throw Error::input("ubatch",
-                     fmt::format("a buffer of {} cannot be allocated, {} is available; a smaller "
-                                 "micro-batch (-ub) needs smaller buffers",
-                                 gb_and_gib(Bytes(bytes)),
-                                 available ? gb_and_gib(*available) : "an unknown amount"));
+void throw_no_buffer(double bytes) {
+  throw_no_memory("engine", "a buffer", bytes,
+                  "a smaller micro-batch (-ub) or context (-c) needs smaller buffers");
 }
 
 void Rows::resize(std::int64_t rows, std::int64_t width) {

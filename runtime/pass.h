@@ -22,8 +22,8 @@
 
 namespace bandwall {
 
-// Throws Error (Input) with the bytes asked for and those available.
-[[noreturn]] void throw_no_memory(double bytes);
+// Throws Error (Running) with the bytes asked for and those available.
+[[noreturn]] void throw_no_buffer(double bytes);
 
 // 64-byte aligned memory that is not cleared.
 template <class T>
@@ -38,7 +38,7 @@ class Buffer {
     const auto bytes =
         (static_cast<std::size_t>(std::max<std::int64_t>(count, 1)) * sizeof(T) + 63) / 64 * 64;
     data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
-    if (data_ == nullptr) throw_no_memory(static_cast<double>(bytes));
+    if (data_ == nullptr) throw_no_buffer(static_cast<double>(bytes));
   }
   T* get() const { return data_.get(); }
 

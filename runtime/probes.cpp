@@ -7,14 +7,11 @@
 #include <fstream>
 #include <numeric>
 
-#include <cblas.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
-
-#include "hwmodel/error.h"
+#include "runtime/host.h"
 
 namespace bandwall {
 namespace {
@@ -199,27 +196,12 @@ Arena::Arena(std::size_t bytes, Pages pages) {
   size_ = (bytes + kHuge - 1) / kHuge * kHuge;
   void* p = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) {
-    throw Error::running("calibrate", fmt::format("no room for {} MiB of probe memory; free some "
-                                                  "memory and try again",
-                                                  size_ >> 20));
+    throw_no_memory("memory", "an area", static_cast<double>(size_),
+                    "free some memory or allow the process more (ulimit -v)");
   }
   madvise(p, size_, pages == Pages::Huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish, no more
   data_ = static_cast<std::byte*>(p);
   for (std::size_t i = 0; i < size_; i += 4096) data_[i] = std::byte{1};
-}
-
-double blas_rate(std::int64_t n) {
-  const auto size = static_cast<std::size_t>(n * n);
-  const std::vector<float> a(size, 0.5f), b(size, 0.25f);
-  std::vector<float> c(size);
-  const int side = static_cast<int>(n);
-  openblas_set_num_threads(1);
-  const double start = now();
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, side, side, side, 1.0f, a.data(), side,
-              b.data(), side, 0.0f, c.data(), side);
-  const double seconds = now() - start;
-  const double cubed = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-  return 2 * cubed / seconds;
 }
 
 Arena::~Arena() {

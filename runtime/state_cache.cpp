@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include <fmt/format.h>
-
 #include "hwmodel/error.h"
+#include "runtime/host.h"
 
 namespace bandwall {
 namespace {
@@ -31,9 +30,7 @@ StateCache::StateCache(const Hyper& h, std::int64_t sequences) : sequences_(sequ
   void* memory =
       wanted < 1e18 ? std::aligned_alloc(kAlignment, static_cast<std::size_t>(bytes())) : nullptr;
   if (memory == nullptr) {
-    throw Error::input("sequences", fmt::format("the recurrent state of {} sequences takes {:.0f} "
-                                                "bytes, which cannot be had; use fewer sequences",
-                                                sequences, wanted));
+    throw_no_memory("sequences", "recurrent state", wanted, "use fewer sequences");
   }
   data_.reset(static_cast<float*>(memory));
   for (std::int64_t s = 0; s < sequences; ++s) clear(s);

@@ -15,7 +15,7 @@ namespace bandwall {
 
 class StateCache {
  public:
-  // Throws Error (Input) when memory cannot be had. Models without recurrent layers take none.
+  // Throws Error (Running) when memory cannot be had. Models without recurrent layers take none.
   StateCache(const Hyper& hyper, std::int64_t sequences);
 
   // conv - 1 rows of conv_channels, oldest first; only layers that recur have one.

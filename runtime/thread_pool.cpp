@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "hwmodel/error.h"
+#include "runtime/host.h"
 
 namespace bandwall {
 namespace {
@@ -104,6 +106,17 @@ void pin_to(const std::vector<int>& cpus) {
   for (const int cpu : cpus) CPU_SET_S(static_cast<std::size_t>(cpu), bytes, set);
   sched_setaffinity(0, bytes, set);  // best effort: a refusal costs speed, not results
   CPU_FREE(set);
+}
+
+// What a new thread reserves.
+Bytes stack_bytes() {
+  std::size_t size = 0;
+  pthread_attr_t attributes;
+  if (pthread_getattr_default_np(&attributes) == 0) {
+    pthread_attr_getstacksize(&attributes, &size);
+    pthread_attr_destroy(&attributes);
+  }
+  return Bytes(static_cast<double>(size));
 }
 
 struct CpuOrder {
@@ -261,11 +274,14 @@ ThreadPool::ThreadPool(int threads, Pinning pinning) : impl_(std::make_unique<Im
     for (int i = 1; i < threads; ++i) {
       impl_->workers.emplace_back([impl = impl_.get(), i] { impl->serve(i); });
     }
-  } catch (const std::system_error& e) {
-    impl_->callers_cpus.clear();  // not pinned yet
+  } catch (const std::exception& e) {  // no thread, or no memory to keep account of it
+    impl_->callers_cpus.clear();       // not pinned yet
     impl_->shut_down();
-    throw Error::input("threads", fmt::format("{} threads cannot be started ({}); ask for fewer",
-                                              threads, e.what()));
+    throw Error::running("threads",
+                         fmt::format("{} threads cannot be started ({}): their stacks take {}, {} "
+                                     "is available; ask for fewer (-t)",
+                                     threads, e.what(), gb_and_gib(stack_bytes() * (threads - 1)),
+                                     available_memory()));
   }
   if (!impl_->cpus.empty()) pin_to({impl_->cpus[0]});
 }

@@ -39,6 +39,7 @@ enum class WorkSize { Short, Long };  // below and above about 10 ms
 
 class ThreadPool {
  public:
+  // Throws Error (Running) when the system refuses so many threads.
   ThreadPool(int threads, Pinning pinning);
   ~ThreadPool();
   int size() const;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -14,6 +15,7 @@
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
 #include "reports/version.h"
+#include "runtime/host.h"
 
 namespace bandwall {
 namespace {
@@ -89,6 +91,35 @@ int failed(const std::vector<std::string>& lines, int code = kExitFailed) {
 }  // namespace
 }  // namespace bandwall
 
+// The bytes of the allocation that failed, for the message: std::bad_alloc does not say.
+static std::size_t refused_bytes = 0;
+
+void* operator new(std::size_t size) {
+  if (void* memory = std::malloc(std::max<std::size_t>(size, 1))) return memory;
+  refused_bytes = size;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace bandwall {
+namespace {
+
+int out_of_memory() {
+  try {
+    return failed(
+        {fmt::format("not enough memory: {} bytes cannot be had, {} is available; take a "
+                     "smaller model or context (-c), or allow more (ulimit -v)",
+                     refused_bytes, available_memory())});
+  } catch (const std::bad_alloc&) {  // not even for the message
+    std::fputs("bandwall: not enough memory\n", stderr);
+    return kExitFailed;
+  }
+}
+
+}  // namespace
+}  // namespace bandwall
+
 int main(int argc, char** argv) {
   using namespace bandwall;
   try {
@@ -108,7 +139,7 @@ int main(int argc, char** argv) {
     }
     return failed(lines, e.kind() == Error::Kind::Input ? kExitInput : kExitFailed);
   } catch (const std::bad_alloc&) {
-    return failed({"not enough memory"});
+    return out_of_memory();
   } catch (const std::system_error& e) {
     return failed({std::string("stdout or a system call failed: ") + e.what()});
   } catch (const std::exception& e) {

@@ -141,7 +141,44 @@ TEST(BadNumbers, MemoryThatIsNotThere) {
   // More than any machine has, and more than this process may have.
   expect_refused(eval("-c", "2000000000", 0), {"KV cache", "is available", "positions fit"});
   expect_refused(eval("-c", "4000000", std::int64_t{300} << 20),
-                 {"KV cache of", "GiB", "cannot be reserved", "smaller context"});
+                 {"KV cache", "GiB", "is available", "positions fit"});
+}
+
+// Whatever the limit, the program ends by itself, with its result or with one message.
+TEST(BadNumbers, LittleAddressSpaceNeverHangs) {
+  const std::string logits = folder() + "/little.f32";
+  const std::vector<std::vector<std::string>> calls = {
+      {"eval", "-m", small_model(), "--tokens", "1,2,3", "--logits", logits, "-t", "2"},
+      {"run", "-m", small_model(), "--profile", profile(), "-n", "2", "-t", "2"},
+      {"bench", "--synthetic", "olmoe-1b-7b:Q4_K_M", "--layers", "1", "-p", "0", "-n", "1", "-r",
+       "1", "--profile", profile()}};
+  for (const std::int64_t megabytes : {60, 100, 200, 500}) {
+    for (const std::vector<std::string>& words : calls) {
+      RunOptions options;
+      options.address_space = megabytes * 1000 * 1000;
+      options.kill_after_seconds = 60;
+      const Outcome o = run(words, options);
+      // Below what the shared libraries take the loader ends it (127).
+      EXPECT_TRUE(o.exit_code <= 2 || o.exit_code == 127)
+          << words[0] << " in " << megabytes << " MB: " << o.exit_code << o.err;
+      if (o.exit_code == 1) {
+        EXPECT_NE(o.err.find(" is available"), std::string::npos) << words[0] << megabytes << o.err;
+      }
+    }
+  }
+}
+
+TEST(BadNumbers, ThreadsThatCannotBeStarted) {
+  RunOptions options;
+  options.address_space = std::int64_t{600} << 20;
+  const Outcome o = run({"eval", "-m", small_model(), "--tokens", "1,2,3", "--logits",
+                         folder() + "/threads.f32", "-t", "1000"},
+                        options);
+  EXPECT_EQ(o.exit_code, 1) << o.err;
+  EXPECT_EQ(lines(o.err), 1) << o.err;
+  for (const char* part : {"1000 threads cannot be started", "stacks take", "is available", "-t"}) {
+    EXPECT_NE(o.err.find(part), std::string::npos) << o.err;
+  }
 }
 
 TEST(BadNumbers, PromptsLongerThanTheContextAreRefusedBeforeAnyWork) {

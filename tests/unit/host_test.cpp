@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "hwmodel/error.h"
+
 namespace bandwall {
 namespace {
 
@@ -93,6 +95,20 @@ TEST_F(HostTree, MemoryGroupOfVersionOneLimitsMemory) {
   EXPECT_EQ(h.memory_available, Bytes(kMiB));
 }
 
+TEST_F(HostTree, TheLimitOfTheAddressSpaceLimitsMemory) {
+  two_core_machine();
+  const std::string limits =
+      "Limit                     Soft Limit           Hard Limit           Units     \n"
+      "Max stack size            8388608              unlimited            bytes     \n"
+      "Max address space         ";
+  write("proc/self/status", "Name:\tbandwall\nVmPeak:\t    3072 kB\nVmSize:\t    1024 kB\n");
+  write("proc/self/limits", limits + "unlimited            unlimited            bytes\n");
+  EXPECT_EQ(read().memory_available, Bytes(8 * kMiB));
+  write("proc/self/limits", limits + "4194304              unlimited            bytes\n");
+  EXPECT_EQ(read().memory_total, Bytes(4 * kMiB));
+  EXPECT_EQ(read().memory_available, Bytes(3 * kMiB));
+}
+
 TEST_F(HostTree, NothingKnownIsEmptyNotGuessed) {
   const HostInfo h = read();
   EXPECT_FALSE(h.l1d || h.l2 || h.l3 || h.memory_total || h.memory_available);
@@ -105,6 +121,17 @@ TEST_F(HostTree, GarbageIsIgnored) {
   write("proc/meminfo", "MemTotal: -5 kB\nMemAvailable: 99999999999999999999999 kB\n");
   write("proc/self/cgroup", "broken\n::\n0::\n");
   EXPECT_FALSE(read().memory_total.has_value());
+}
+
+TEST(Host, RefusedMemoryIsToldWithBothAmounts) {
+  try {
+    throw_no_memory("here", "a buffer", 5e9, "ask for less");
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), Error::Kind::Running);
+    const std::string text = e.what();
+    EXPECT_NE(text.find("a buffer of 5.00 GB (4.66 GiB) cannot be had, "), std::string::npos) << text;
+    EXPECT_NE(text.find(" is available; ask for less"), std::string::npos) << text;
+  }
 }
 
 TEST(Host, ThisMachineHasACpuAndMemory) {
