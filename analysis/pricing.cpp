@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "hwmodel/error.h"
+#include "workload/cost_key.h"
 
 namespace bandwall {
 namespace {
@@ -188,20 +189,26 @@ Seconds link_cost(const PricingContext& c, const Op& op, PricingGaps& gaps) {
   return t;
 }
 
+// The row of this op, of its kind, or "default".
+template <class T>
+const Sourced<T>* cost_row(const PricingContext& c, const std::map<std::string, Sourced<T>>& rows,
+                           OpKind kind) {
+  for (const std::string& key :
+       {cost_key(c.model->hyper, kind), std::string(name(kind)), std::string("default")}) {
+    if (const auto* found = row(rows, key)) return found;
+  }
+  return nullptr;
+}
+
 Seconds fixed_cost(const PricingContext& c, const Op& op) {
   Seconds t;
-  if (const auto* own = row(c.backend->op_seconds, name(op.key.kind))) {
-    t += own->value;
-  } else if (const auto* other = row(c.backend->op_seconds, "default")) {
-    t += other->value;
-  }
+  if (const auto* cost = cost_row(c, c.backend->op_seconds, op.key.kind)) t += cost->value;
   if (op.key.layer >= 0) t += c.layer_share;
   return t;
 }
 
 Seconds elementwise_cost(const PricingContext& c, const Op& op) {
-  const auto* rate = row(c.backend->activation_stream, name(op.key.kind));
-  if (rate == nullptr) rate = row(c.backend->activation_stream, "default");
+  const auto* rate = cost_row(c, c.backend->activation_stream, op.key.kind);
   if (rate == nullptr || !(rate->value > BytesPerSecond(0))) return Seconds(0);
   return op.traffic.activations / (rate->value * devices(c));
 }

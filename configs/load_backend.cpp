@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "configs/load.h"
+#include "workload/cost_key.h"
 #include "workload/format.h"
 #include "workload/ledger.h"
 
@@ -25,9 +26,7 @@ std::vector<std::string> kv_keys() {
 }
 
 std::vector<std::string> op_keys() {
-  std::vector<std::string> names;
-  for (int i = 0; i < kOpKinds; ++i) names.emplace_back(name(static_cast<OpKind>(i)));
-  return with_default(std::move(names));
+  return with_default(cost_keys());
 }
 
 // Calls read(rows, key) for every key of an optional mapping with known keys.

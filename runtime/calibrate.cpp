@@ -9,9 +9,8 @@
 
 #include <fmt/format.h>
 
-#include <Eigen/Dense>
-
 #include "hwmodel/error.h"
+#include "runtime/gemm_fit.h"
 #include "runtime/host.h"
 #include "runtime/op_costs.h"
 #include "runtime/probes.h"
@@ -208,44 +207,50 @@ class Session {
         [&] { return matrix_seconds(table_, all_, p, weights_.data(), schedule_.at_least); }));
   }
 
-  // Two depths, so that the fixed part of the op drops out; four query heads per KV head are
-  // the common case, eight show the arithmetic.
+  // Seconds of the work that `far` has more than `near`, so that the fixed part of the op drops
+  // out. On a busy host the smaller can take longer: then the larger is taken as a whole.
+  double more_seconds(const AttentionProbe& near, const AttentionProbe& far, double share) {
+    const auto seconds = [&](const AttentionProbe& p) {
+      // A part of the arena far beyond the caches is enough; all of it would take long.
+      const auto layer = static_cast<std::size_t>(p.bytes());
+      const std::size_t size = std::min(arena_.size(), std::max<std::size_t>(layer, 96 << 20));
+      return quiet_sample([&] {
+        return attention_seconds(table_, all_, p, arena_.data(), size, schedule_.at_least);
+      });
+    };
+    const double whole = seconds(far), less = seconds(near);
+    return whole > less ? whole - less : whole * share;
+  }
+
+  // Four query heads per KV head are the common case, eight show the arithmetic.
   void measure_attention(const std::string& type) {
     fill_random_blocks(type == "f16" ? Format::F16 : Format::F32, arena_.data(), arena_.size(), 3);
-    const auto slope = [&](AttentionProbe near, AttentionProbe far) {
-      const auto seconds = [&](const AttentionProbe& p) {
-        // A part of the arena far beyond the caches is enough; all of it would take long.
-        const std::size_t size = std::min<std::size_t>(arena_.size(), 96 << 20);
-        return quiet_sample([&] {
-          return attention_seconds(table_, all_, p, arena_.data(), size, schedule_.at_least);
-        });
-      };
-      return seconds(far) - seconds(near);
-    };
     const auto probe = [&](std::int64_t cells, std::int64_t group, std::int64_t n) {
       AttentionProbe p;
       p.type = type;
       p.cells = cells;
-      p.kv_heads = std::max<std::int64_t>(4, threads_);
+      // K and V of a head with 4096 cells of 128 float32 values take 4 MiB: all must lie inside.
+      const auto most = static_cast<std::int64_t>(arena_.size() >> 22);
+      p.kv_heads = std::min(std::max<std::int64_t>(4, threads_), most);
       p.group = group;
       p.n = n;
       return p;
     };
+    constexpr double kMoreCells = 0.75;  // of 4096 against 1024
     for (const std::int64_t dim :
          {64, 128}) {  // the two common head sizes; the median lies between
       auto near = probe(1024, 4, 1), far = probe(4096, 4, 1);
       near.head_dim = far.head_dim = dim;
-      const double seconds = slope(near, far);
-      if (seconds > 0) samples_.kv_rate[type].add((far.bytes() - near.bytes()) / seconds);
+      samples_.kv_rate[type].add(kMoreCells * far.bytes() / more_seconds(near, far, kMoreCells));
     }
     const auto near8 = probe(1024, 8, 1), far8 = probe(4096, 8, 1);
-    const double seconds8 = slope(near8, far8);
-    const double elements = (far8.flops() - near8.flops()) / 2;
-    if (seconds8 > 0) samples_.kv_elements[type].add(elements / seconds8);
+    const double elements = kMoreCells * far8.flops() / 2;
+    samples_.kv_elements[type].add(elements / more_seconds(near8, far8, kMoreCells));
     if (type != "f16") return;
     const auto first = probe(1024, 4, 1), many = probe(1024, 4, 64);
-    const double more = slope(first, many);
-    if (more > 0) samples_.attention_rate.add(many.flops() * 63 / 64 / more);
+    constexpr double kMoreRows = 63.0 / 64;
+    const double more = more_seconds(first, many, kMoreRows);
+    samples_.attention_rate.add(kMoreRows * many.flops() / more);
   }
 
   const CalibrateOptions& options_;
@@ -274,34 +279,6 @@ RateCurve curve(int threads, const std::map<double, Series>& by_set, const char*
   }
   c.source = measured(fmt::format("{}, medians, largest spread {:.1f} %", what, 100 * worst));
   return c;
-}
-
-// T(n) - T(1) = a (n - 1) + b (n - 1) / n with a = flops per row / rate and b = a * n_half: the
-// time that rows after the first add at F(n) = rate * n / (n + n_half). Least squares on relative
-// errors.
-std::optional<GemmRate> fit_gemm(const std::map<std::int64_t, Series>& seconds, double row_flops) {
-  const auto one = seconds.find(1);
-  if (one == seconds.end()) return std::nullopt;
-  Eigen::MatrixX2d terms(static_cast<Eigen::Index>(seconds.size()), 2);
-  Eigen::VectorXd extra(terms.rows());
-  Eigen::Index used = 0;
-  for (const auto& [n, series] : seconds) {
-    if (n == 1) continue;
-    const double t = series.median(), more = static_cast<double>(n - 1) / t;
-    terms.row(used) << more, more / static_cast<double>(n);
-    extra(used++) = (t - one->second.median()) / t;
-  }
-  if (used == 0) return std::nullopt;
-  const auto x = terms.topRows(used);
-  const auto y = extra.head(used);
-  const Eigen::Vector2d fitted = x.colPivHouseholderQr().solve(y);
-  double a = fitted(0), b = fitted(1);
-  if (b < 0 || a <= 0) {  // no half-saturation can be seen: the rate alone
-    b = 0;
-    a = x.col(0).dot(y) / x.col(0).squaredNorm();
-  }
-  if (!(a > 0)) return std::nullopt;
-  return GemmRate{FlopsPerSecond(row_flops / a), b / a};
 }
 
 template <class T>
@@ -344,11 +321,10 @@ void add_products(const Session& session, Machine& machine, Backend& backend) {
   const Shape shape = product_shape();
   for (const auto& [format, seconds] : session.samples().product) {
     const MatrixProbe one = matrix_probe(format, shape.cols, shape.matrix_bytes, 4 * kMiB, 1);
-    const auto rate = fit_gemm(seconds, one.flops());
-    if (!rate) continue;
+    const GemmRate rate = fit_gemm(seconds, one.flops());
     backend.gemm[std::string(name(format))] = {
-        *rate, measured("matrix products of several row counts, medians, the first row apart")};
-    double reached = rate->rate.value();
+        rate, measured("matrix products of several row counts, medians, the first row apart")};
+    double reached = rate.rate.value();
     for (const auto& [n, series] : seconds) {
       reached = std::max(reached, one.flops() * static_cast<double>(n) / series.median());
     }
@@ -413,9 +389,7 @@ Backend backend_of(Session& session, Machine& machine) {
     b.kv_elements[type] =
         sourced<ElementsPerSecond>(series, "attention, eight query heads per KV head");
   }
-  if (!s.attention_rate.empty()) {
-    b.attention_rate = sourced<FlopsPerSecond>(s.attention_rate, "attention of 64 positions");
-  }
+  b.attention_rate = sourced<FlopsPerSecond>(s.attention_rate, "attention of 64 positions");
   return b;
 }
 

@@ -6,17 +6,25 @@
 
 #include <fmt/format.h>
 
+#include "hwmodel/error.h"
 #include "runtime/engine.h"
 #include "runtime/synthetic_model.h"
+#include "workload/architectures.h"
+#include "workload/cost_key.h"
 
 namespace bandwall {
 namespace {
 
-constexpr std::int64_t kPrompt = 64, kDecode = 32;
+constexpr std::int64_t kPrompt = 64, kDecode = 32, kExperts = 8, kExpertsUsed = 2;
 
-// Small enough for the caches, so that fixed costs are most of the time; two shapes, because the
-// engine has a path for dense and one for expert layers.
-Hyper small_shape(bool experts) {
+// Small enough for the caches, so that fixed costs are most of the time. One shape for each path
+// that the engine has; a kind of op is taken from the first that has it. States are as wide as
+// those of real models, so that work per byte of activations is theirs.
+constexpr const char* kShapes[] = {"qwen3moe", "llama", "nemotron_h_moe", "qwen3next", "deepseek2"};
+
+Hyper small_shape(const std::string& architecture) {
+  const Architecture* a = find_architecture(architecture);
+  BANDWALL_CHECK(a != nullptr);
   Hyper h;
   h.layers = 4;
   h.hidden = 256;
@@ -25,13 +33,33 @@ Hyper small_shape(bool experts) {
   h.heads = 4;
   h.kv_heads = 2;
   h.head_dim_k = h.head_dim_v = h.rope_dims = 64;
-  if (experts) {
-    h.experts = 8;
-    h.experts_used = 2;
+  if (a->experts == Need::Always) {
+    h.experts = kExperts;
+    h.experts_used = kExpertsUsed;
     h.expert_ffn = 256;
   } else {
     h.ffn = 512;
   }
+  if (a->shared_expert) h.shared_ffn = 512;
+  if (architecture == "nemotron_h_moe" || architecture == "qwen3next") {
+    const bool delta = architecture == "qwen3next";
+    h.ssm_state = 128;
+    h.ssm_inner = 1024;
+    h.ssm_heads = delta ? 8 : 16;
+    h.ssm_groups = 4;
+    h.ssm_conv = 4;
+    if (delta) h.attention_interval = 4;
+    if (!delta) h.pattern = "ME*M";
+    if (!delta) h.rope_dims = 0;
+  }
+  if (a->latent_attention) {
+    h.kv_heads = 1;
+    h.kv_rank = h.head_dim_v = h.q_rank = 256;
+    h.head_dim_k = h.kv_rank + h.rope_dims;
+    h.mla_key = 192;
+    h.mla_value = 128;
+  }
+  set_facts(*a, h);
   return h;
 }
 
@@ -49,6 +77,7 @@ LedgerRow per_call(const LedgerRow& row) {
   one.traffic.weights = row.traffic.weights / calls;
   one.traffic.activations = row.traffic.activations / calls;
   one.traffic.kv_read = row.traffic.kv_read / calls;
+  one.traffic.state = row.traffic.state / calls;
   one.flops = row.flops / calls;
   one.time = row.time / calls;
   return one;
@@ -93,8 +122,8 @@ class Explained {
   Explained(const Backend& backend, int threads, double model_bytes)
       : backend_(backend), threads_(threads), bytes_(model_bytes) {}
   double stream(OpKind kind, const LedgerRow& row) const {
-    const RateCurve* curve = curve_for(backend_, kind == OpKind::Router ? "F32" : "Q8_0", threads_);
-    return curve == nullptr ? 0 : row.traffic.weights / curve->at(Bytes(bytes_)) / Seconds(1);
+    const bool plain = kind == OpKind::Router || kind == OpKind::Ssm;
+    return seconds(plain ? "F32" : "Q8_0", row.traffic.weights) + seconds("F32", row.traffic.state);
   }
   double products(OpKind kind, const LedgerRow& row, double rows) const {
     if (!(rows > 1) || !multiplies(kind)) return 0;
@@ -105,24 +134,31 @@ class Explained {
   }
   static bool multiplies(OpKind kind) {
     return kind == OpKind::QkvProj || kind == OpKind::AttnOut || kind == OpKind::Router ||
-           kind == OpKind::Experts || kind == OpKind::DenseFfn || kind == OpKind::SharedExpert;
+           kind == OpKind::Experts || kind == OpKind::DenseFfn || kind == OpKind::SharedExpert ||
+           kind == OpKind::SsmIn || kind == OpKind::SsmOut;
   }
 
  private:
+  double seconds(const char* format, Bytes moved) const {
+    const RateCurve* curve = curve_for(backend_, format, threads_);
+    return curve == nullptr ? 0 : moved / curve->at(Bytes(bytes_)) / Seconds(1);
+  }
+
   const Backend& backend_;
   int threads_;
   double bytes_;
 };
 
-void add_kind(OpKind kind, const KindSamples& k, const Explained& explained, Backend& backend) {
-  const std::string key(name(kind));
+void add_kind(const std::string& key, OpKind kind, const KindSamples& k, const Explained& explained,
+              Backend& backend) {
   const double decode = k.decode.median() - explained.stream(kind, k.decode_row);
   double elementwise = 0;
   const double more = (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
   // Attention of many positions has a rate of its own; head and output norm saw one row in both.
   if (kind != OpKind::Attention && more > 0) {
     const double rows =
-        kind == OpKind::Experts ? kPrompt * 2.0 / 8.0 : static_cast<double>(kPrompt);
+        static_cast<double>(kPrompt) *
+        (kind == OpKind::Experts ? static_cast<double>(kExpertsUsed) / kExperts : 1.0);
     const double prompt = k.prompt.median() - explained.stream(kind, k.prompt_row) -
                           explained.products(kind, k.prompt_row, rows);
     const double extra = prompt - decode;
@@ -145,37 +181,25 @@ void add_kind(OpKind kind, const KindSamples& k, const Explained& explained, Bac
 
 void add_op_costs(int threads, OpCostEffort effort, Backend& backend) {
   Series residual;
-  std::map<bool, Kinds> by_shape;
-  std::map<bool, double> model_bytes;
   const int rounds = effort == OpCostEffort::Quick ? 9 : 31;
-  for (const bool experts : {false, true}) {
-    const SyntheticModel file = synthetic_model(
-        uniform_spec(experts ? "qwen3moe" : "llama", small_shape(experts), Format::Q8_0), {});
+  for (const std::string shape : kShapes) {
+    const SyntheticModel file =
+        synthetic_model(uniform_spec(shape, small_shape(shape), Format::Q8_0), {});
     const LoadedModel model = LoadedModel::from_memory(file.bytes(), "probe");
-    model_bytes[experts] = static_cast<double>(model.spec().weight_bytes());
     EngineOptions options;
     options.context = 256;
     options.n_ubatch = kPrompt;
     options.threads = threads;
     Engine engine(model, options);
-    Kinds warm_up;
+    Kinds warm_up, kinds;
     Series ignored;
     sample(engine, warm_up, ignored);
-    for (int i = 0; i < rounds; ++i) sample(engine, by_shape[experts], residual);
-  }
-  // The expert model first; the dense one only adds what it alone has.
-  for (const bool experts : {true, false}) {
-    const Explained explained(backend, threads, model_bytes[experts]);
-    for (const auto& [kind, samples] : by_shape[experts]) {
-      if (backend.op_seconds.count(std::string(name(kind))) == 0) {
-        add_kind(kind, samples, explained, backend);
-      }
+    for (int i = 0; i < rounds; ++i) sample(engine, kinds, residual);
+    const Explained explained(backend, threads, static_cast<double>(model.spec().weight_bytes()));
+    for (const auto& [kind, samples] : kinds) {
+      const std::string key = cost_key(model.spec().hyper, kind);
+      if (backend.op_seconds.count(key) == 0) add_kind(key, kind, samples, explained, backend);
     }
-  }
-  // A shared expert is a dense feed-forward part beside the routed ones.
-  const std::string dense(name(OpKind::DenseFfn)), shared(name(OpKind::SharedExpert));
-  if (const auto it = backend.op_seconds.find(dense); it != backend.op_seconds.end()) {
-    backend.op_seconds[shared] = {it->second.value, {Source::Kind::Derived, "as dense_ffn"}};
   }
   backend.step_seconds = {Seconds(residual.median()),
                           {Source::Kind::Measured, "wall time of a step outside its ops"}};

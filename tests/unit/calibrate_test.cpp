@@ -6,6 +6,7 @@
 
 #include "hwmodel/error.h"
 #include "runtime/engine.h"
+#include "runtime/gemm_fit.h"
 #include "runtime/probes.h"
 #include "runtime/synthetic_model.h"
 
@@ -19,6 +20,35 @@ TEST(Series, MedianAndSpreadForgetOneOutlier) {
   EXPECT_DOUBLE_EQ(s.median(), 10.0);
   EXPECT_DOUBLE_EQ(s.spread(), 0.1);
   EXPECT_DOUBLE_EQ(s.best(), 1000.0);
+}
+
+Series seconds(double t) {
+  Series s;
+  s.add(t);
+  return s;
+}
+
+TEST(GemmFit, FindsRateAndHalfSaturation) {
+  const double rate = 1e11, half = 4, flops = 2e6, first = 1e-4;
+  std::map<std::int64_t, Series> times;
+  for (const std::int64_t n : {1, 4, 16, 64, 256}) {
+    const double rows = static_cast<double>(n), reached = rate * rows / (rows + half);
+    times[n] = seconds(first + (rows - 1) * flops / reached);
+  }
+  const GemmRate r = fit_gemm(times, flops);
+  EXPECT_NEAR(r.rate.value(), rate, 1e-6 * rate);
+  EXPECT_NEAR(r.n_half, half, 1e-6);
+}
+
+// On a busy host one row can take longer than many: there is a rate all the same.
+TEST(GemmFit, ADisturbedFirstRowStillGivesARate) {
+  const double flops = 2e6;
+  const GemmRate r = fit_gemm({{1, seconds(1.0)}, {8, seconds(0.01)}, {64, seconds(0.02)}}, flops);
+  EXPECT_DOUBLE_EQ(r.rate.value(), 64 * flops / 0.02);
+  EXPECT_EQ(r.n_half, 0);
+  EXPECT_GT(fit_gemm({{8, seconds(0.01)}}, flops).rate.value(), 0);
+  EXPECT_GT(fit_gemm({{1, seconds(0.01)}}, flops).rate.value(), 0);
+  EXPECT_GT(fit_gemm({{1, seconds(0.01)}, {8, seconds(0.01)}}, flops).rate.value(), 0);
 }
 
 TEST(Probes, RandomBlocksOfEveryFormatAreOrdinaryValues) {
@@ -60,7 +90,7 @@ TEST(SyntheticModel, LoadsAndComputesFiniteLogits) {
 
 TEST(Calibrate, ShortestFormGivesAUsableMachineAndBackend) {
   CalibrateOptions o;
-  o.budget = Seconds(0.5);       // one round
+  o.budget = Seconds(0.5);  // one round
   o.threads = 1;
   o.formats = {Format::Q8_0};
   const Calibration c = calibrate(o);
@@ -74,17 +104,24 @@ TEST(Calibrate, ShortestFormGivesAUsableMachineAndBackend) {
     EXPECT_FALSE(c.backend.stream_curves.at(format).empty()) << format;
   }
   EXPECT_GT(c.backend.gemm.at("Q8_0").value.rate, FlopsPerSecond(0));
-  for (const char* op : {"attention", "experts", "head", "dense_ffn"}) {
+  for (const char* op :
+       {"attention", "experts", "head", "dense_ffn", "shared_expert", "attention.latent",
+        "qkv_proj.latent", "ssm_in", "ssm", "ssm_out", "ssm.delta"}) {
+    ASSERT_EQ(c.backend.op_seconds.count(op), 1u) << op;
     EXPECT_GE(c.backend.op_seconds.at(op).value, Seconds(0)) << op;
+    EXPECT_LT(c.backend.op_seconds.at(op).value, Seconds(0.1)) << op;
   }
+  for (const char* type : {"f16", "f32"}) {
+    EXPECT_GT(c.backend.kv_stream.at(type).value, BytesPerSecond(0)) << type;
+    EXPECT_GT(c.backend.kv_elements.at(type).value, ElementsPerSecond(0)) << type;
+  }
+  EXPECT_GT(c.backend.attention_rate->value, FlopsPerSecond(0));
   EXPECT_TRUE(c.backend.step_seconds.has_value());
   EXPECT_EQ(c.host_busy, !c.warning.empty());
   EXPECT_EQ(c.date.size(), 10u);
 }
 
-TEST(Calibrate, RefusesANegativeBudget) {
-  EXPECT_THROW(calibrate({.budget = Seconds(-1)}), Error);
-}
+TEST(Calibrate, RefusesANegativeBudget) { EXPECT_THROW(calibrate({.budget = Seconds(-1)}), Error); }
 
 }  // namespace
 }  // namespace bandwall

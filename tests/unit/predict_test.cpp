@@ -6,6 +6,7 @@
 #include "hwmodel/error.h"
 #include "tests/support/hand_machine.h"
 #include "tests/support/hand_model.h"
+#include "tests/support/shapes.h"
 
 namespace bandwall {
 namespace {
@@ -38,6 +39,26 @@ TEST(Predict, DecodeOpIsBytesOverStreamRatePlusFixedCosts) {
   // The head lies outside the layers: no share of layer_seconds.
   EXPECT_NEAR(head.expected.value(), bytes / 200e9 + 2e-6, 1e-12);
   EXPECT_NEAR(head.speed_of_light.value(), bytes / 250e9, 1e-12);
+}
+
+// Recurrent and latent ops have costs of their own where the backend was calibrated on them.
+TEST(Predict, OpsOfHybridsAndLatentAttentionHaveCostsOfTheirOwn) {
+  const auto added = [](const ModelSpec& model, const std::string& key, double calls) {
+    Backend plain = hand_backend(), rich = hand_backend();
+    plain.op_seconds["default"] = rich.op_seconds["default"] = {Seconds(1e-6), {}};
+    rich.op_seconds[key] = {Seconds(3e-6), {}};
+    const KvConfig cache = f16();
+    const Prediction a = decode(hand_machine(), plain, model, 100, cache);
+    const Prediction b = decode(hand_machine(), rich, model, 100, cache);
+    EXPECT_NEAR((b.step - a.step).value(), calls * 2e-6, 1e-12) << key;
+    EXPECT_GT(b.step, Seconds(0));
+  };
+  using namespace bandwall::testing;
+  added(model_from_shape(qwen3_next(), "Q4_K_M"), "ssm.delta", 36);
+  added(model_from_shape(qwen3_next(), "Q4_K_M"), "ssm_out.delta", 36);
+  added(model_from_shape(qwen3_next(), "Q4_K_M"), "attention.latent", 0);
+  added(model_from_shape(nemotron_nano(), "Q4_K_M"), "ssm", 23);
+  added(model_from_shape(nemotron_nano(), "Q4_K_M"), "ssm.delta", 0);
 }
 
 TEST(Predict, StepIsTheSumOfOpsAndTheHostTime) {
