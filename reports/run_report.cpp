@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "hwmodel/error.h"
 #include "reports/table.h"
 
 namespace bandwall {
@@ -236,6 +237,24 @@ double Phase::ts_speed_of_light() const { return per_second(tokens, speed_of_lig
 BytesPerSecond Phase::achieved() const {
   return measured.wall > Seconds(0) ? measured.traffic().from_memory() / measured.wall
                                     : BytesPerSecond(0);
+}
+
+void require_equal_bytes(const RunResult& run) {
+  if (run.bytes_equal) return;
+  for (const Phase& p : run.phases) {
+    if (p.comparison.bytes_equal || p.comparison.unequal.empty()) continue;
+    const OpKey& op = p.comparison.unequal.front();
+    throw Error::running(
+        run.model,
+        fmt::format(
+            "{}: the bytes metered in {} op(s) are not the predicted ones, first in op {}{}; "
+            "this is a bug of bandwall: report it with the command and the model",
+            p.name, p.comparison.unequal.size(), name(op.kind),
+            op.layer < 0 ? "" : fmt::format(" of layer {}", op.layer)));
+  }
+  throw Error::running(run.model,
+                       "metered bytes are not the predicted ones; this is a bug of "
+                       "bandwall: report it with the command and the model");
 }
 
 std::string prediction_line(const RunResult& run) {

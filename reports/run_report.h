@@ -48,6 +48,10 @@ struct RunResult {
   std::vector<std::string> notes;
 };
 
+// Predicted and metered bytes must agree exactly. Otherwise throws Error (Running) that names the
+// first op that differs: the report has been printed, but its bytes are not to be trusted.
+void require_equal_bytes(const RunResult& run);
+
 std::string prediction_line(const RunResult& run);  // before the first timed token
 std::string run_text(const RunResult& run);         // tables and the last line
 std::string run_markdown(const RunResult& run);

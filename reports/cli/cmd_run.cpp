@@ -323,6 +323,8 @@ int run_run(const Arguments& a) {
   const Form form = chosen_form(a);
   Job job = prepare(a);
   std::optional<OutputFile> routing_file = open_routing_file(a, job.model.spec().hyper);
+  std::optional<OutputFile> prediction_file;
+  if (a.has("predicted")) prediction_file.emplace(a.text("predicted"));
   Engine engine(job.model, job.engine);
   engine.set_interrupt(&interrupted());
   const int threads = engine.options().threads;
@@ -341,7 +343,11 @@ int run_run(const Arguments& a) {
   if (!f.decode.empty())
     run.phases.push_back(predicted_phase("decode", f.decode, f.stride, job.n_gen - 1));
   run.basis = f.prefill.front().basis;
-  if (a.has("predicted")) write_file(a.text("predicted"), prediction_json(run));
+  if (prediction_file) {
+    const std::string text = prediction_json(run);
+    prediction_file->write(text.data(), text.size());
+    prediction_file->commit();
+  }
   if (form == Form::Text) fmt::print("{}\n> {}\n", prediction_line(run), job.prompt);
   if (form == Form::JsonLines) {
     fmt::print(
@@ -379,6 +385,8 @@ int run_run(const Arguments& a) {
   if (job.synthetic) {
     tell_full_depth(*job.synthetic, host, after.median, job.kv, threads);
   }
+  std::fflush(stdout);  // the report comes before what is wrong with it
+  require_equal_bytes(run);
   return kExitDone;
 }
 
