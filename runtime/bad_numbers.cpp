@@ -160,19 +160,23 @@ std::optional<std::string> bad_weight(const LoadedModel& model, OpKind kind, std
 }  // namespace
 
 bool all_finite(const float* x, std::int64_t n) {
-  // NaN and infinity have an exponent of ones: adding one to it carries into the sign bit.
+  // NaN and infinity have an exponent of ones: adding one to it carries into the sign bit. Four
+  // sums, because each waits for its last addition.
   constexpr std::uint32_t kNoSign = 0x7fffffff, kOne = 0x00800000;
-  using Words = std::uint32_t __attribute__((vector_size(64)));
-  constexpr std::int64_t kLanes = 16;
-  Words seen = {};
+  using Words = std::uint32_t __attribute__((vector_size(16)));
+  constexpr std::int64_t kLanes = 4, kSums = 4;
+  Words seen[kSums] = {};
   std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Words bits;
-    std::memcpy(&bits, x + i, sizeof bits);
-    seen |= (bits & kNoSign) + kOne;
+  for (; i + kSums * kLanes <= n; i += kSums * kLanes) {
+#pragma GCC unroll 4
+    for (std::int64_t j = 0; j < kSums; ++j) {
+      Words bits;
+      std::memcpy(&bits, x + i + j * kLanes, sizeof bits);
+      seen[j] |= (bits & kNoSign) + kOne;
+    }
   }
-  std::uint32_t any = 0;
-  for (std::int64_t j = 0; j < kLanes; ++j) any |= seen[j];
+  const Words all = seen[0] | seen[1] | seen[2] | seen[3];
+  std::uint32_t any = all[0] | all[1] | all[2] | all[3];
   for (; i < n; ++i) {
     std::uint32_t bits;
     std::memcpy(&bits, x + i, sizeof bits);

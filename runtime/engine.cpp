@@ -52,6 +52,12 @@ const EngineOptions& require_memory(const Hyper& h, const EngineOptions& o) {
   const std::optional<Bytes> available = host_info().memory_available;
   const double limit = available ? available->value() : 1e15;
   if (cache + buffers <= limit) return o;
+  if (buffers > limit) {
+    throw Error::input(
+        "ubatch", fmt::format("steps of {} rows need {} for buffers, {} is available; use a "
+                              "smaller micro-batch (-ub) or fewer sequences",
+                              most_rows(o), gb_and_gib(Bytes(buffers)), gb_and_gib(Bytes(limit))));
+  }
   std::int64_t fits = 0;  // in steps of 256: the largest context whose cache fits
   for (std::int64_t step = std::int64_t{1} << 31; step >= 256; step /= 2) {
     if (size_at(fits + step) + buffers <= limit) fits += step;
@@ -89,13 +95,13 @@ struct Engine::Impl {
   WorkQueue queue;
   KvCache cache;
   StateCache states;
-  bool cut_short = false;  // a step ended early: recurrent layers have seen some of it
-  Rope rope, sliding;      // of layers that see all, and of those that slide
+  Rope rope, sliding;  // of layers that see all, and of those that slide
   Scratch scratch;
   StepMeter meter;
   struct SequenceState {
     std::int64_t position = 0;
-    std::int64_t written = 0;  // cells were written up to here since the last reset
+    std::int64_t written = 0;  // cells were written up to here since it was cleared
+    bool cut_short = false;    // a step ended early: recurrent layers have seen some of it
   };
   std::vector<SequenceState> sequences;
   std::vector<float> logits;
@@ -109,7 +115,7 @@ struct Engine::Impl {
   void prefault();
   SequenceState& state(std::int64_t sequence);
   void clear(std::int64_t sequence);
-  void check_whole() const;
+  void check_whole(std::int64_t sequence);
   void check_room(std::int64_t count, std::int64_t sequence);
   void check_token(std::int32_t token, std::size_t index) const;
   void prepare();
@@ -164,11 +170,14 @@ void Engine::Impl::clear(std::int64_t sequence) {
   states.clear(sequence);
 }
 
-void Engine::Impl::check_whole() const {
-  if (!cut_short || states.empty()) return;
-  throw Error::input(spec.name,
-                     "the last step ended early and left the recurrent state of some layers ahead "
-                     "of others; reset the engine and begin again from position 0");
+void Engine::Impl::check_whole(std::int64_t sequence) {
+  if (!state(sequence).cut_short || states.empty()) return;
+  throw Error::input(
+      spec.name,
+      fmt::format("the last step of sequence {} ended early and left the recurrent state "
+                  "of some layers ahead of others; rewind it to 0 or reset the engine "
+                  "and begin again from position 0",
+                  sequence));
 }
 
 void Engine::Impl::check_room(std::int64_t count, std::int64_t sequence) {
@@ -245,7 +254,9 @@ void Engine::Impl::find_bad_numbers(std::span<const std::int32_t> tokens, const 
 void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float* out, Meter* to) {
   const Hyper& h = spec.hyper;
   const auto n = static_cast<std::int64_t>(tokens.size());
-  cut_short = true;
+  for (std::int64_t i = 0; i < n; ++i) {
+    state(scratch.sequences[static_cast<std::size_t>(i)]).cut_short = true;
+  }
   Pass p = pass(meter, n, shape.tokens_per_sequence);
   scratch.suspect.store(false);
   Routing routing;
@@ -267,9 +278,10 @@ void Engine::Impl::step(std::span<const std::int32_t> tokens, Step shape, float*
     to->steps.push_back({std::move(shape), std::move(routing), meter.ledger().wall});
   }
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    state(scratch.sequences[i]).position = scratch.positions[i] + 1;
+    SequenceState& s = state(scratch.sequences[i]);
+    s.position = scratch.positions[i] + 1;
+    s.cut_short = false;
   }
-  cut_short = false;
 }
 
 Engine::Engine(const LoadedModel& model, EngineOptions options) {
@@ -281,7 +293,7 @@ Engine::~Engine() = default;
 std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                         Meter* meter, std::int64_t sequence) {
   Impl& m = *impl_;
-  m.check_whole();
+  m.check_whole(sequence);
   const auto count = static_cast<std::int64_t>(tokens.size());
   m.check_room(count, sequence);
   for (std::size_t i = 0; i < tokens.size(); ++i) m.check_token(tokens[i], i);
@@ -307,12 +319,12 @@ std::span<const float> Engine::evaluate(std::span<const std::int32_t> tokens, Ou
 
 std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> tokens, Meter* meter) {
   Impl& m = *impl_;
-  m.check_whole();
   const auto count = static_cast<std::int64_t>(tokens.size());
   std::vector<bool> named(m.sequences.size(), false);
   std::vector<std::int32_t> ids;
   Step shape{.sequences = count, .tokens_per_sequence = 1, .past = 0, .output_rows = count};
   for (std::size_t i = 0; i < tokens.size(); ++i) {
+    m.check_whole(tokens[i].sequence);
     m.check_room(1, tokens[i].sequence);
     m.check_token(tokens[i].token, i);
     const auto at = static_cast<std::size_t>(tokens[i].sequence);
@@ -339,7 +351,6 @@ std::span<const float> Engine::evaluate_step(std::span<const SequenceToken> toke
 }
 
 void Engine::reset() {
-  impl_->cut_short = false;
   for (std::int64_t i = 0; i < impl_->options.sequences; ++i) impl_->clear(i);
 }
 
@@ -347,6 +358,7 @@ void Engine::rewind(std::int64_t position, std::int64_t sequence) {
   Impl::SequenceState& s = impl_->state(sequence);
   BANDWALL_CHECK(position >= 0 && position <= s.position);
   if (position == 0) return impl_->clear(sequence);
+  impl_->check_whole(sequence);
   if (position < s.position && !impl_->states.empty()) {
     throw Error::input("position",
                        fmt::format("{} of {} positions cannot be kept: recurrent layers hold all "
@@ -366,7 +378,9 @@ void Engine::rewind(std::int64_t position, std::int64_t sequence) {
 bool Engine::can_rewind(std::int64_t position, std::int64_t sequence) const {
   const Impl::SequenceState& s = impl_->state(sequence);
   if (position < 0 || position > s.position) return false;
-  if (position == 0 || position == s.position) return true;
+  if (position == 0) return true;
+  if (s.cut_short && !impl_->states.empty()) return false;
+  if (position == s.position) return true;
   return impl_->states.empty() && impl_->cache.can_continue(position, s.written);
 }
 

@@ -109,6 +109,10 @@ class Engine {
   // rows (vocab floats each): none, the last position, or all positions. Throws Error (Input) when
   // the context would overflow or an id is outside the vocabulary; Error (Running) when what is
   // computed is NaN or Inf, naming the op and layer, and the tensor when a weight is at fault.
+  // When it throws, micro-batches that were complete stay in the cache: position() says how many
+  // positions. Without recurrent layers evaluation goes on from there. With them the state of the
+  // sequence has seen a part of the step that was cut short, so every call that would go on from it
+  // is an Error (Input) until rewind(0) or reset(); other sequences are not concerned.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr, std::int64_t sequence = 0);
   // One step: one token after what the cache holds of each named sequence, at most one each.
@@ -120,7 +124,7 @@ class Engine {
   void reset();  // empties the cache and clears the recurrent state of every sequence
   // Keeps the first `position` positions. Throws Error (Input) when a window layer has dropped
   // cells that the next position sees, and, for models with recurrent layers, whose state cannot be
-  // cut back, unless `position` is 0 or the present one.
+  // cut back, unless `position` is 0 or, when no step was cut short, the present one.
   void rewind(std::int64_t position, std::int64_t sequence = 0);
   bool can_rewind(std::int64_t position, std::int64_t sequence = 0) const;
   std::int64_t position(std::int64_t sequence = 0) const;

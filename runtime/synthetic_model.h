@@ -36,7 +36,9 @@ struct SyntheticModel {
   std::span<const std::byte> bytes() const { return {memory->data(), size}; }
 };
 // The same in memory. Throws Error (Running) with the bytes asked for when the system has no room.
-SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options);
+// between: called between pieces of about 1 MB; it may throw, to give up.
+SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
+                               const std::function<void()>& between = {});
 
 // Every matrix in `format` where its rows allow, vectors and routers in F32: a shape to probe with.
 ModelSpec uniform_spec(const std::string& architecture, const Hyper& hyper, Format format);

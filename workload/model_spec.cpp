@@ -193,15 +193,16 @@ void match(const ExpectedTensor& expected, Tensors& tensors, const std::string& 
 const char* why_refused(std::string_view tensor_name) {
   const std::string_view part = tensor_name.substr(tensor_name.find('.', 4) + 1);
   if (part == "ffn_gate_up_exps.weight") {
-    return "gate and up experts fused in one tensor are not supported; convert the model without "
-           "fusing";
+    return "gate and up experts fused in one tensor are not supported, ffn_gate_exps.weight and "
+           "ffn_up_exps.weight are needed; convert the model without fusing";
   }
   if (part == "attn_kv_b.weight") {
     return "keys and values of latent attention in one tensor are not supported; convert the model "
            "again with a current converter, which makes attn_k_b and attn_v_b";
   }
   if (part == "attn_qkv.weight") {
-    return "fused q, k and v are not supported; convert the model without fusing";
+    return "fused q, k and v are not supported, attn_q.weight, attn_k.weight and attn_v.weight are "
+           "needed; convert the model without fusing";
   }
   for (const std::string_view old : {"ffn_gate.", "ffn_up.", "ffn_down."}) {
     if (part.starts_with(old) && part.size() > old.size() && part[old.size()] >= '0' &&

@@ -24,6 +24,15 @@ void on_signal(int) {
   if (interrupt_flag.exchange(true)) _exit(kExitInterrupted);  // a second Ctrl-C does not wait
 }
 
+// Reading a mapping of a file that has become shorter, or whose disk fails, raises SIGBUS.
+void on_bus_error(int) {
+  constexpr char kMessage[] =
+      "bandwall: a mapped file cannot be read any more: it was cut short while in use, or its disk "
+      "fails\n";
+  (void)!write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  _exit(kExitFailed);
+}
+
 bool looks_like_path(const std::string& text) {
   return text.find('/') != std::string::npos || text.ends_with(".gguf") ||
          std::filesystem::exists(text);
@@ -255,6 +264,7 @@ void install_interrupt() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGBUS, on_bus_error);
 }
 
 void note(const std::string& text) {

@@ -51,7 +51,9 @@ SyntheticModel build_synthetic(const SyntheticChoice& c) {
                              std::max(1.0, 0.9 * available->value() / layer)));
   }
   note(fmt::format("bandwall: making up {} of weights ({})", gb_and_gib(Bytes(needed)), c.title));
-  return synthetic_model(c.cut, c.options);
+  return synthetic_model(c.cut, c.options, [] {
+    if (interrupted()) throw Interrupted{};
+  });
 }
 
 void tell_full_depth(const SyntheticChoice& c, const Host& host, BytesPerSecond now,

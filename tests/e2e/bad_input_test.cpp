@@ -1,8 +1,13 @@
 // Careless and hostile use of the command line, data files and standard streams.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
 #include <sstream>
+#include <thread>
 
 #include "tests/support/small_files.h"
 
@@ -109,6 +114,123 @@ TEST(BadInput, MachineFilesThatAreNone) {
   expect_usage_error({"fit", "gpt-oss-20b", "--machine", nowhere}, nowhere);
   expect_usage_error({"fit", "gpt-oss-20b", "--machine", directory}, directory);
   expect_usage_error({"fit", "gpt-oss-20b", "--machine", folder() + "/zero.yaml"}, "1000000");
+}
+
+// ---- model files ----
+
+// The model is mapped, then cut short by somebody else, then read.
+TEST(BadInput, AModelCutShortWhileInUse) {
+  const std::string model = folder() + "/shrinks.gguf", tokens = folder() + "/tokens.fifo";
+  const std::string logits = folder() + "/shrinks.f32";
+  std::filesystem::copy_file(small_model(), model);
+  ASSERT_EQ(mkfifo(tokens.c_str(), 0600), 0);
+  std::thread other([&] {
+    std::ofstream out(tokens);  // waits for the reader, which has mapped the model by then
+    std::filesystem::resize_file(model, 4096);
+    out << "1,2,3\n";
+  });
+  const Outcome o = run({"eval", "-m", model, "--tokens-file", tokens, "--logits", logits});
+  other.join();
+  EXPECT_EQ(o.exit_code, 1) << o.err;
+  EXPECT_EQ(lines(o.err), 1) << o.err;
+  EXPECT_NE(o.err.find("cut short while in use"), std::string::npos) << o.err;
+  EXPECT_FALSE(std::filesystem::exists(logits));
+}
+
+TEST(BadInput, ModelsThatAreNone) {
+  std::ifstream in(small_model(), std::ios::binary);
+  const std::string whole{std::istreambuf_iterator<char>(in), {}};
+  const auto damaged = [&](std::size_t at, std::uint64_t value) {
+    std::string text = whole;
+    for (int i = 0; i < 8; ++i)
+      text[at + static_cast<std::size_t>(i)] = static_cast<char>(value >> 8 * i);
+    return text;
+  };
+  const std::map<std::string, std::string> files = {
+      {"truncated", ""},
+      {"is not 'GGUF'", std::string(100000, '\0')},
+      {"tensor count", damaged(8, INT64_MAX)},
+      {"key count", damaged(16, std::uint64_t{1} << 40)}};
+  for (const auto& [part, bytes] : files) {
+    const std::string path =
+        file("none.gguf", bytes.empty() ? whole.substr(0, whole.size() / 2) : bytes);
+    expect_usage_error({"run", "-m", path}, part);
+    expect_usage_error({"inspect", path}, part);
+    expect_usage_error({"tokenize", "-m", path, "abc"}, part);
+    expect_usage_error({"eval", "-m", path, "--tokens", "1"}, part);
+    expect_usage_error({"bench", "-m", path}, part);
+  }
+  // Cut anywhere: in the header, in a key, in the tensors.
+  for (std::size_t at = 1; at < whole.size(); at += whole.size() / 37) {
+    expect_usage_error({"eval", "-m", file("cut.gguf", whole.substr(0, at)), "--tokens", "1"},
+                       "cut.gguf");
+  }
+  expect_usage_error({"run", "-m", folder()}, "is a directory");
+  expect_usage_error({"run", "-m", "/dev/zero"}, "no regular file");
+}
+
+TEST(BadInput, NumbersOfTheJob) {
+  for (const char* threads : {"0", "-1", "9999", "1e3", "99999999999999999999"}) {
+    expect_usage_error({"run", "-t", threads}, std::string("'") + threads + "'");
+    expect_usage_error({"eval", "--tokens", "1", "-t", threads}, "--threads");
+  }
+  for (const char* type : {"nonsense", ""}) expect_usage_error({"run", "-ctk", type}, "known: f32");
+  for (const char* layers : {"0", "63", "99999", "-1"}) {
+    expect_usage_error({"run", "--synthetic", "minimax-m2.5:Q4_K_M", "--layers", layers},
+                       "1 to 62");
+    expect_usage_error({"synth", "minimax-m2.5:Q4_K_M", "--layers", layers, "--out", "x"},
+                       "1 to 62");
+  }
+  expect_usage_error({"run", "--synthetic", "minimax-m2.5"}, "MODEL:MIX");
+  expect_usage_error({"run", "--synthetic", "olmoe-1b-7b:Q4_K_M", "--vocab", "1"}, "'1'");
+  expect_usage_error({"run", "-n", "-5"}, "'-5'");
+  expect_usage_error({"run", "-ub", "0"}, "'0'");
+  expect_usage_error({"run", "--temp", "nan"}, "'nan'");
+  expect_usage_error({"run", "--top-p", "2"}, "'2'");
+  expect_usage_error({"run", "--seed", "-4"}, "'-4'");
+  expect_usage_error({"bench", "-r", "0"}, "'0'");
+  expect_usage_error({"bench", "-p", "99999999999"}, "'99999999999'");
+  expect_usage_error({"eval", "--tokens", ""}, "no token ids");
+  expect_usage_error({"eval", "--tokens", "1,-2"}, "'-2'");
+  expect_usage_error({"eval", "--tokens-file", "/dev/zero"}, "is larger than");
+  expect_usage_error({"run", "-f", "/dev/zero"}, "is larger than");
+}
+
+// ---- output files ----
+
+int files_in(const std::string& path) {
+  const std::filesystem::directory_iterator all(path);
+  return static_cast<int>(std::distance(begin(all), end(all)));
+}
+
+TEST(BadInput, OutputThatCannotBeWrittenIsFoundBeforeTheWork) {
+  const std::string nowhere = "/nonexistent/x";
+  for (const Words& words :
+       {Words{"synth", "olmoe-1b-7b:Q4_K_M", "--layers", "1", "--out", nowhere},
+        Words{"run", "-m", small_model(), "--predicted", nowhere},
+        Words{"run", "-m", small_model(), "--routing", nowhere},
+        Words{"eval", "--tokens", "1", "--logits", nowhere}}) {
+    const Outcome o = run(words);  // no profile: the work would begin with probes
+    EXPECT_EQ(o.exit_code, 1) << words[0] << o.err;
+    EXPECT_EQ(lines(o.err), 1) << o.err;
+    EXPECT_NE(o.err.find(nowhere + ": cannot be written"), std::string::npos) << o.err;
+  }
+}
+
+TEST(BadInput, AnInterruptedSynthLeavesNothing) {
+  const std::string place = folder() + "/synth";
+  std::filesystem::create_directory(place);
+  RunOptions options;
+  options.interrupt_after_seconds = 0.3;
+  const Outcome o =
+      run({"synth", "qwen3-30b-a3b:Q8_0", "--layers", "4", "--out", place + "/x.gguf"}, options);
+  EXPECT_EQ(o.exit_code, 130) << o.err;
+  EXPECT_EQ(o.err, "bandwall: interrupted\n");
+  EXPECT_EQ(files_in(place), 0);
+  const Outcome memory =
+      run({"run", "--synthetic", "qwen3-30b-a3b:Q8_0", "--layers", "4"}, options);
+  EXPECT_EQ(memory.exit_code, 130) << memory.err;
+  EXPECT_NE(memory.err.find("bandwall: interrupted\n"), std::string::npos) << memory.err;
 }
 
 // ---- standard streams ----

@@ -18,6 +18,7 @@
 namespace bandwall {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Tokens = std::vector<std::int32_t>;
 namespace fs = std::filesystem;
@@ -125,6 +126,24 @@ TEST(Engine, RefusesWhatDoesNotFit) {
   EXPECT_EQ(engine.position(), 0);
 }
 
+// Beyond 512 cells fast kernels split the cells of few queries into parts.
+TEST(Engine, MicroBatchesDoNotChangeABitOfTheReference) {
+  const LoadedModel model = load(random_model());
+  EngineOptions o = options();
+  o.context = 640;
+  Tokens tokens;
+  for (std::int32_t i = 0; i < 600; ++i) tokens.push_back((i * 7 + 3) % 32);
+  Engine whole(model, o);
+  const auto expected = whole.evaluate(tokens, Outputs::Last);
+  for (const std::int64_t last : {1, 3, 7}) {
+    Engine engine(model, o);
+    const auto first = tokens.size() - static_cast<std::size_t>(last);
+    engine.evaluate(std::span(tokens).first(first), Outputs::None);
+    const auto rest = engine.evaluate(std::span(tokens).subspan(first), Outputs::Last);
+    EXPECT_TRUE(std::equal(rest.begin(), rest.end(), expected.begin(), expected.end())) << last;
+  }
+}
+
 TEST(Engine, RefusesOptionsOutOfRange) {
   const LoadedModel model = load(random_model());
   EngineOptions o = options();
@@ -132,6 +151,10 @@ TEST(Engine, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("context: 0 is outside 1.."));
   o.context = std::int64_t{1} << 31;
   EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("is available"));
+  o.n_ubatch = o.context;
+  EXPECT_THAT(message([&] { Engine(model, o); }),
+              AllOf(HasSubstr("ubatch: steps of 2147483648 rows need "), HasSubstr(" for buffers, "),
+                    HasSubstr(" is available; use a smaller micro-batch (-ub)")));
   o = options();
   o.threads = -1;
   EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("threads: -1 is outside"));

@@ -276,7 +276,16 @@ TEST(ModelSpec, FusedTensorsAreNamedOnce) {
   EXPECT_THAT(failure(w),
               AllOf(HasSubstr("tensor blk.0.ffn_gate_up_exps.weight: gate and up experts "
                               "fused"),
+                    HasSubstr("ffn_gate_exps.weight and ffn_up_exps.weight are needed"),
                     Not(HasSubstr("missing"))));
+  GgufWriter q = tiny_model("qwen3");
+  for (const char* part : {"attn_q", "attn_k", "attn_v"}) {
+    q.drop(std::string("blk.1.") + part + ".weight");
+  }
+  q.add("blk.1.attn_qkv.weight", {64, 128});
+  EXPECT_THAT(failure(q), AllOf(HasSubstr("tensor blk.1.attn_qkv.weight: fused q, k and v"),
+                                HasSubstr("attn_q.weight, attn_k.weight and attn_v.weight"),
+                                Not(HasSubstr("missing"))));
 }
 
 TEST(ModelSpec, ExtraTensorsAreKeptUnlessTheyChangeTheResult) {

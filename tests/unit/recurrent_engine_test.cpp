@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <random>
 
@@ -77,8 +78,6 @@ TEST_P(RecurrentEngine, MicroBatchesAndThreadsDoNotChangeABit) {
     Engine whole(model_, o);
     const auto expected = copy(whole.evaluate(prompt(), Outputs::All));
     for (const std::int64_t ubatch : {1, 7, 512}) {
-      // The reference's attention rounds once more where few queries divide the cells.
-      if (ubatch == 1 && table == &reference_kernels()) continue;
       for (const int threads : {1, 2, 3}) {
         o.n_ubatch = ubatch;
         o.threads = threads;
@@ -131,9 +130,49 @@ TEST_P(RecurrentEngine, AStepCutShortMustBeBegunAgain) {
               HasSubstr("op head: inf"));
   EXPECT_THAT(message([&] { engine.evaluate(prompt(), Outputs::None); }),
               HasSubstr("begin again from position 0"));
+  EXPECT_FALSE(engine.can_rewind(engine.position() + 1));
+  engine.rewind(0);
+  engine.evaluate(prompt(), Outputs::None);
+  EXPECT_EQ(engine.position(), 40);
+  EXPECT_THAT(message([&] { engine.evaluate(Tokens{1}, Outputs::Last); }),
+              HasSubstr("op head: inf"));
+  EXPECT_EQ(engine.position(), 40);
+  EXPECT_FALSE(engine.can_rewind(40));  // its state has seen more
+  EXPECT_THAT(message([&] { engine.rewind(40); }), HasSubstr("begin again from position 0"));
   engine.reset();
   engine.evaluate(prompt(), Outputs::None);
   EXPECT_EQ(engine.position(), 40);
+}
+
+// Token 31 is embedded as NaN.
+TEST_P(RecurrentEngine, AStepCutShortConcernsOnlyItsSequences) {
+  Blob bytes = random_file(GetParam());
+  const LoadedModel first = LoadedModel::from_memory(bytes, "tiny.gguf");
+  const TensorSpec& table = *first.spec().find("token_embd.weight");
+  const auto at = first.data(table) - reinterpret_cast<const std::byte*>(bytes.data());
+  const float nan = NAN;
+  std::memcpy(bytes.data() + at + table.bytes - 4, &nan, sizeof nan);
+  const LoadedModel model = LoadedModel::from_memory(bytes, "tiny.gguf");
+  EngineOptions o = options();
+  o.sequences = 3;
+  Engine whole(model, o), engine(model, o);
+  const Tokens poison = {1, 31};
+  for (std::int64_t s = 0; s < 3; ++s) {
+    whole.evaluate(prompt(), Outputs::None, nullptr, s);
+    engine.evaluate(prompt(), Outputs::None, nullptr, s);
+  }
+  EXPECT_THAT(message([&] { engine.evaluate(poison, Outputs::Last, nullptr, 1); }),
+              HasSubstr("op embedding"));
+  EXPECT_THAT(message([&] { engine.evaluate(Tokens{1}, Outputs::Last, nullptr, 1); }),
+              HasSubstr("sequence 1 ended early"));
+  const std::vector<SequenceToken> all = {{0, 4}, {1, 5}, {2, 6}}, others = {{0, 4}, {2, 6}};
+  EXPECT_THAT(message([&] { engine.evaluate_step(all); }), HasSubstr("sequence 1 ended early"));
+  const auto expected = copy(whole.evaluate_step(others));
+  EXPECT_EQ(copy(engine.evaluate_step(others)), expected);
+  engine.rewind(0, 1);
+  whole.rewind(0, 1);
+  EXPECT_EQ(copy(engine.evaluate(prompt(), Outputs::Last, nullptr, 1)),
+            copy(whole.evaluate(prompt(), Outputs::Last, nullptr, 1)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Hybrids, RecurrentEngine, ::testing::ValuesIn(kHybrids),
