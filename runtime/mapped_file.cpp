@@ -106,9 +106,8 @@ MappedFile MappedFile::read(const std::string& path, const std::function<void()>
   file.path_ = path;
   std::byte* to = huge_memory(from.size);
   if (to == nullptr) {
-    throw Error::input(path, fmt::format("no memory for {} bytes: {}; a file that is mapped needs "
-                                         "none of its own",
-                                         from.size, std::strerror(errno)));
+    throw_no_memory(path, "memory for the file", static_cast<double>(from.size),
+                    "a file that is mapped needs none of its own");
   }
   file.data_ = to;
   file.size_ = from.size;

@@ -253,7 +253,7 @@ ModelSpec uniform_spec(const std::string& architecture, const Hyper& hyper, Form
     if (!t.required) continue;
     TensorSpec spec = t.spec;
     const bool whole = spec.dims[0] % info(format).values_per_block == 0;
-    const bool plain = !is_matrix(spec) || spec.role == Role::Router;
+    const bool plain = !is_matrix(spec) || spec.role == Role::Router || spec.role == Role::SsmNorm;
     spec.format = plain || !whole ? Format::F32 : format;
     spec.bytes = row_bytes(spec.format, spec.dims[0]) * (spec.values() / spec.dims[0]);
     model.tensors.push_back(std::move(spec));

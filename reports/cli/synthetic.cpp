@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "configs/library.h"
 #include "hwmodel/error.h"
 #include "reports/cli/common.h"
@@ -45,10 +47,12 @@ SyntheticModel build_synthetic(const SyntheticChoice& c) {
   const std::optional<Bytes> available = host_info().memory_available;
   if (available && needed > available->value()) {
     const double layer = needed / static_cast<double>(c.cut.hyper.layers);
+    const double fits = std::floor(0.9 * available->value() / layer);
     throw Error::input(
-        c.title, fmt::format("needs {} in memory, {} is available; about --layers {:.0f} fits",
-                             gb_and_gib(Bytes(needed)), gb_and_gib(*available),
-                             std::max(1.0, 0.9 * available->value() / layer)));
+        c.title, fmt::format("needs {} in memory, {} is available; {}", gb_and_gib(Bytes(needed)),
+                             gb_and_gib(*available),
+                             fits >= 1 ? fmt::format("about --layers {:.0f} fits", fits)
+                                       : "not even one layer fits, a smaller --vocab may"));
   }
   note(fmt::format("bandwall: making up {} of weights ({})", gb_and_gib(Bytes(needed)), c.title));
   return synthetic_model(c.cut, c.options, [] {

@@ -153,7 +153,8 @@ TEST(Engine, RefusesOptionsOutOfRange) {
   EXPECT_THAT(message([&] { Engine(model, o); }), HasSubstr("is available"));
   o.n_ubatch = o.context;
   EXPECT_THAT(message([&] { Engine(model, o); }),
-              AllOf(HasSubstr("ubatch: steps of 2147483648 rows need "), HasSubstr(" for buffers, "),
+              AllOf(HasSubstr("ubatch: steps of 2147483648 rows need "),
+                    HasSubstr(" for buffers, "),
                     HasSubstr(" is available; use a smaller micro-batch (-ub)")));
   o = options();
   o.threads = -1;

@@ -129,7 +129,8 @@ TEST(Host, RefusedMemoryIsToldWithBothAmounts) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), Error::Kind::Running);
     const std::string text = e.what();
-    EXPECT_NE(text.find("a buffer of 5.00 GB (4.66 GiB) cannot be had, "), std::string::npos) << text;
+    EXPECT_NE(text.find("a buffer of 5.00 GB (4.66 GiB) cannot be had, "), std::string::npos)
+        << text;
     EXPECT_NE(text.find(" is available; ask for less"), std::string::npos) << text;
   }
 }
