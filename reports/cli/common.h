@@ -85,8 +85,7 @@ class OutputFile {
 void write_file(const std::string& path, std::string_view bytes);
 std::string read_file(const std::string& path, std::int64_t max_bytes);
 
-// Set by SIGINT and SIGTERM once install_interrupt() ran. It also makes a mapping that cannot be
-// read any more one message and exit 1.
+// Set by SIGINT and SIGTERM once install_interrupt() ran.
 const std::atomic<bool>& interrupted();
 void install_interrupt();
 
