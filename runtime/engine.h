@@ -105,14 +105,10 @@ class Engine {
   Engine(const LoadedModel& model, EngineOptions options);
   ~Engine();
 
-  // Evaluates tokens after what the cache holds of the sequence, in micro-batches. Returns logits
-  // rows (vocab floats each): none, the last position, or all positions. Throws Error (Input) when
-  // the context would overflow or an id is outside the vocabulary; Error (Running) when what is
-  // computed is NaN or Inf, naming the op and layer, and the tensor when a weight is at fault.
-  // When it throws, micro-batches that were complete stay in the cache: position() says how many
-  // positions. Without recurrent layers evaluation goes on from there. With them the state of the
-  // sequence has seen a part of the step that was cut short, so every call that would go on from it
-  // is an Error (Input) until rewind(0) or reset(); other sequences are not concerned.
+  // Appends tokens to the sequence in micro-batches. Returns rows of logits: none, the last, or all.
+  // Throws Error (Input) when the context would overflow or an id is unknown, Error (Running) for
+  // NaN or Inf, naming op, layer and tensor. Micro-batches done stay (position()); recurrent state
+  // has seen a part of the one cut short: Error (Input) until rewind(0) or reset() of the sequence.
   std::span<const float> evaluate(std::span<const std::int32_t> tokens, Outputs outputs,
                                   Meter* meter = nullptr, std::int64_t sequence = 0);
   // One step: one token after what the cache holds of each named sequence, at most one each.

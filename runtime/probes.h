@@ -79,9 +79,8 @@ MatrixProbe matrix_probe(Format format, std::int64_t cols, double matrix_bytes, 
 double matrix_seconds(const KernelTable& table, ThreadPool& pool, const MatrixProbe& probe,
                       const std::byte* data, double at_least);
 
-// FLOP/s of OpenBLAS's float32 product of two n x n matrices on one thread: an independent
-// yardstick for the compute ceiling, not a kernel of the engine. 0 where OpenBLAS is not installed
-// or memory is short.
+// FLOP/s of OpenBLAS's float32 product of two n x n matrices on one thread: a yardstick of its own
+// for the compute ceiling. 0 where OpenBLAS is not installed or memory is short.
 double blas_rate(std::int64_t n);
 
 // Seconds of one barrier, and of handing one empty function to the pool.

@@ -39,8 +39,7 @@ enum class WorkSize { Short, Long };  // below and above about 10 ms
 
 class ThreadPool {
  public:
-  // Throws Error (Running) when the system refuses so many threads.
-  ThreadPool(int threads, Pinning pinning);
+  ThreadPool(int threads, Pinning pinning);  // Error (Running): so many threads are refused
   ~ThreadPool();
   int size() const;
   // The first exception of any thread is rethrown when all have ended; work that calls barrier()

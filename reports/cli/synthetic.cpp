@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "configs/library.h"
@@ -55,9 +56,14 @@ SyntheticModel build_synthetic(const SyntheticChoice& c) {
                                        : "not even one layer fits, a smaller --vocab may"));
   }
   note(fmt::format("bandwall: making up {} of weights ({})", gb_and_gib(Bytes(needed)), c.title));
-  return synthetic_model(c.cut, c.options, [] {
+  const auto size = static_cast<std::size_t>(needed);
+  SyntheticModel model{std::make_unique<Arena>(size), size};
+  std::byte* at = model.memory->data();
+  write_synthetic(c.cut, c.options, [&](std::span<const std::byte> piece) {
     if (interrupted()) throw Interrupted{};
+    at = std::copy(piece.begin(), piece.end(), at);
   });
+  return model;
 }
 
 void tell_full_depth(const SyntheticChoice& c, const Host& host, BytesPerSecond now,

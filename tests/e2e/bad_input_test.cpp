@@ -228,7 +228,7 @@ TEST(BadInput, AnInterruptedSynthLeavesNothing) {
   EXPECT_EQ(o.err, "bandwall: interrupted\n");
   EXPECT_EQ(files_in(place), 0);
   const Outcome memory =
-      run({"run", "--synthetic", "qwen3-30b-a3b:Q8_0", "--layers", "4"}, options);
+      run({"run", "--synthetic", "olmoe-1b-7b:Q4_K_M", "--layers", "2"}, options);
   EXPECT_EQ(memory.exit_code, 130) << memory.err;
   EXPECT_NE(memory.err.find("bandwall: interrupted\n"), std::string::npos) << memory.err;
 }
