@@ -101,13 +101,17 @@ TileKernel flashinfer_mla(const AttentionTile& t) {
 }
 
 // llama.cpp's table for capability 8.0 and newer: threads, keys per pass, half2 values of K and V
-// per pass and of the combination, stages, whether Q stays in registers. Older builds and forks
-// have other rows for 256 and 512.
+// per pass and of the combination, stages, whether Q stays in registers. Older builds
+// and forks have other rows from 256 on.
 struct MmaRow {
   int dim_k, dim_v, columns, threads, keys, k2, v2, combine, stages;
   bool q_in_registers;
 };
 constexpr MmaRow kMmaRows[] = {
+    {32, 32, 8, 128, 128, 16, 16, 16, 2, true},
+    {32, 32, 16, 128, 64, 16, 16, 16, 2, true},
+    {32, 32, 32, 128, 64, 16, 16, 16, 2, true},
+    {32, 32, 64, 128, 64, 16, 16, 16, 2, true},
     {64, 64, 8, 128, 128, 32, 32, 32, 2, true},
     {64, 64, 16, 128, 64, 32, 32, 32, 2, true},
     {64, 64, 32, 128, 64, 32, 32, 32, 2, true},
@@ -128,16 +132,21 @@ constexpr MmaRow kMmaRows[] = {
     {128, 128, 16, 128, 64, 64, 64, 64, 2, true},
     {128, 128, 32, 128, 64, 64, 64, 64, 2, true},
     {128, 128, 64, 128, 64, 64, 64, 64, 2, true},
-    {256, 256, 8, 64, 64, 128, 128, 128, 2, true},
+    {192, 128, 8, 64, 64, 96, 64, 64, 2, true},
+    {192, 128, 16, 64, 32, 96, 64, 64, 2, true},
+    {192, 128, 32, 128, 32, 96, 64, 64, 2, true},
+    {192, 128, 64, 128, 32, 96, 64, 64, 2, true},
+    {256, 256, 8, 128, 64, 128, 128, 128, 2, true},
     {256, 256, 16, 64, 32, 128, 128, 128, 2, true},
     {256, 256, 32, 128, 32, 128, 128, 128, 2, true},
     {256, 256, 64, 128, 32, 128, 128, 128, 2, true},
+    {320, 256, 32, 128, 32, 128, 128, 128, 1, false},
+    {320, 256, 64, 256, 32, 128, 128, 128, 1, false},
     {512, 512, 8, 64, 32, 256, 256, 128, 1, false},
     {512, 512, 16, 64, 32, 256, 256, 128, 1, false},
     {512, 512, 32, 128, 32, 128, 128, 128, 1, false},
     {512, 512, 64, 256, 32, 128, 128, 128, 1, false},
-    {576, 512, 4, 64, 32, 288, 256, 128, 1, false},
-    {576, 512, 8, 64, 32, 288, 256, 128, 1, true},
+    {576, 512, 8, 64, 32, 288, 256, 128, 1, false},
     {576, 512, 16, 64, 32, 288, 256, 128, 1, false},
     {576, 512, 32, 128, 32, 160, 128, 128, 1, false},
     {576, 512, 64, 256, 32, 160, 128, 128, 1, false},
@@ -147,11 +156,11 @@ const MmaRow& mma_row(const AttentionTile& t) {
   for (const MmaRow& row : kMmaRows) {
     if (row.dim_k == t.dim_k && row.dim_v == t.dim_v && row.columns == t.m * t.n) return row;
   }
-  throw Error::input(
-      "attention", fmt::format("llama.cpp has no tensor-core kernel for head {}:{} and {} x {} "
-                               "columns; it has heads 64 to 128, 256, 512 and 576:512 with 8, 16, "
-                               "32 or 64 columns (ncols1 x ncols2; 4 for 576:512 too)",
-                               t.dim_k, t.dim_v, t.m, t.n));
+  throw Error::input("attention",
+                     fmt::format("llama.cpp has no tensor-core kernel for head {}:{} and {} x {} "
+                                 "columns; it has heads 32 to 128, 192:128, 256, 320:256, 512 and "
+                                 "576:512 with 8, 16, 32 or 64 columns (ncols1 x ncols2)",
+                                 t.dim_k, t.dim_v, t.m, t.n));
 }
 
 TileKernel llama_mma(const AttentionTile& t) {

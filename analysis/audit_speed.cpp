@@ -42,7 +42,7 @@ std::string other_format(const Claim& c, const AuditInputs& in, bool prefill) {
   for (const ModelSpec& m : in.others) {
     const Throughput t = throughput(c, in, m, prefill);
     const double share = std::min(c.value, t.ts) / std::max(c.value, t.ts);
-    if (c.value > t.ts_high || share < best) continue;
+    if (c.value > t.ts_high || share <= best) continue;  // of equals the first
     best = share;
     found = fmt::format("in {} the model would reach it: {:.1f} tok/s expected, {:.1f} to {:.1f}",
                         m.quantization, t.ts, t.ts_low, t.ts_high);

@@ -1,5 +1,5 @@
-// The files that travel inside the program: configs/{machines,backends,models,claims}/*.yaml and the demo
-// model. Names are relative to configs/ ("machines/gb10.yaml", "demo/demo.gguf").
+// The files that travel inside the program: the YAML files of configs/{machines,backends,models,
+// engines,claims} and the demo
 #pragma once
 
 #include <string_view>

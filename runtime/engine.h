@@ -105,7 +105,7 @@ class Engine {
   Engine(const LoadedModel& model, EngineOptions options);
   ~Engine();
 
-  // Appends tokens to the sequence in micro-batches. Returns rows of logits: none, the last, or all.
+  // Appends tokens to the sequence in micro-batches. Returns logits: none, the last row, or all.
   // Throws Error (Input) when the context would overflow or an id is unknown, Error (Running) for
   // NaN or Inf, naming op, layer and tensor. Micro-batches done stay (position()); recurrent state
   // has seen a part of the one cut short: Error (Input) until rewind(0) or reset() of the sequence.

@@ -228,15 +228,13 @@ void write_synthetic(const ModelSpec& spec, const SyntheticOptions& options, con
   if (header.file_bytes() > at) filler.zeros(header.file_bytes() - at);
 }
 
-SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
-                               const std::function<void()>& between) {
+SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options) {
   const auto size = static_cast<std::size_t>(synthetic_bytes(spec, options));
   SyntheticModel model{std::make_unique<Arena>(size), size};
   std::byte* at = model.memory->data();
   write_synthetic(spec, options, [&](std::span<const std::byte> piece) {
     std::memcpy(at, piece.data(), piece.size());
     at += piece.size();
-    if (between) between();
   });
   return model;
 }

@@ -36,9 +36,7 @@ struct SyntheticModel {
   std::span<const std::byte> bytes() const { return {memory->data(), size}; }
 };
 // The same in memory. Throws Error (Running) with the bytes asked for when the system has no room.
-// between: called between pieces of about 1 MB; it may throw, to give up.
-SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
-                               const std::function<void()>& between = {});
+SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options);
 
 // Every matrix in `format` where its rows allow, vectors and routers in F32: a shape to probe with.
 ModelSpec uniform_spec(const std::string& architecture, const Hyper& hyper, Format format);

@@ -163,7 +163,7 @@ ModelPlace place_in_folder(const fs::path& folder, const std::string& quant,
   }
   const std::vector<std::string> there = names_in(folder);
   throw Error::input(
-      text, fmt::format("{} holds no config.json and no GGUF; it holds {}", folder.string(),
+      text, fmt::format("is a directory without config.json or GGUF; it holds {}",
                         there.empty() ? "nothing" : file_names(there)));
 }
 

@@ -165,7 +165,9 @@ TEST(BadInput, ModelsThatAreNone) {
     expect_usage_error({"eval", "-m", file("cut.gguf", whole.substr(0, at)), "--tokens", "1"},
                        "cut.gguf");
   }
-  expect_usage_error({"run", "-m", folder()}, "is a directory");
+  const std::string empty = folder() + "/empty";
+  std::filesystem::create_directory(empty);
+  expect_usage_error({"run", "-m", empty}, "is a directory without config.json or GGUF");
   expect_usage_error({"run", "-m", "/dev/zero"}, "no regular file");
 }
 

@@ -199,8 +199,8 @@ TEST(Library, RefusesFilesThatContradictThemselves) {
   EXPECT_THAT(machine("\"231 GB/s\"", "\"2310 GB/s\""), HasSubstr("above the peak"));
   EXPECT_THAT(machine("device_link: connectx-7", "device_link: usb"), HasSubstr("none of links"));
   EXPECT_THAT(machine("kernel_limits:", "kernel_limit:"), HasSubstr("mean kernel_limits?"));
-  EXPECT_THAT(machine("capability: \"12.1\"", "capability: \"12.2\""),
-              HasSubstr("compute_capability: \"12.2\" is unknown; did you mean 12.1?"));
+  EXPECT_THAT(machine("capability: \"12.1\"", "capability: \"12.11\""),
+              HasSubstr("compute_capability: \"12.11\" is unknown; did you mean 12.1?"));
 
   const std::string_view cuda = shipped_text(shipped_backends(), "llama.cpp-cuda.yaml");
   const auto backend = [&](std::string_view from, std::string_view to) {
