@@ -1,5 +1,5 @@
 // The files that travel inside the program: the YAML files of configs/{machines,backends,models,
-// engines,claims} and the demo
+// engines,claims} and the demo model. Names are relative to configs/: "machines/gb10.yaml".
 #pragma once
 
 #include <string_view>
