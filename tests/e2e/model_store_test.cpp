@@ -135,7 +135,7 @@ TEST(ModelStore, TellsWhatAFolderLacks) {
               HasSubstr("weight_map.model.norm.weight: model-00002-of-00002.safetensors does not"));
   fs::remove(at + "/config.json");
   EXPECT_THAT(refused({"inspect", at}),
-              AllOf(HasSubstr("holds no config.json and no GGUF"), HasSubstr("a.safetensors")));
+              AllOf(HasSubstr("without config.json or GGUF"), HasSubstr("a.safetensors")));
   EXPECT_THAT(refused({"inspect", at + "/a.safetensors"}), HasSubstr("has no config.json"));
 }
 
