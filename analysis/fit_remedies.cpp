@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "analysis/predict.h"
+#include "analysis/pricing.h"
 #include "hwmodel/error.h"
 #include "workload/mix.h"
 
@@ -33,13 +33,8 @@ double host_read(const ModelSpec& model, const Placement& p) {
 class Search {
  public:
   Search(const Machine& machine, const Backend& backend, const ModelSpec& model,
-         const ModelShape* shape, const FitOptions& o)
-      : machine_(machine),
-        backend_(backend),
-        model_(model),
-        shape_(shape),
-        o_(o),
-        now_(quick(machine, model, o)) {}
+         const ModelShape* shape, const FitOptions& o, const FitReport& now)
+      : machine_(machine), backend_(backend), model_(model), shape_(shape), o_(o), now_(now) {}
 
   std::vector<Remedy> run() {
     mixes();
@@ -75,44 +70,81 @@ class Search {
     Remedy r{std::move(what), std::move(option), quick(machine, model, o), std::nullopt};
     const PoolReport& then = r.fit.pools[r.fit.tightest];
     if (then.headroom <= now_.pools[now_.tightest].headroom) return now_.verdict;  // no help
-    r.decode_ts = decode_speed(machine, backend_, model, o, placed(machine, model, o));
+    r.decode_ts = decode_speed(machine, backend_, model, o, placed(machine, model, o),
+                               decode_step(model, o.kv));
     found_.push_back(std::move(r));
     return found_.back().fit.verdict;
   }
 
-  // Every mix that is smaller than what there is, by rule or published; the largest come first.
-  std::vector<ModelSpec> smaller_mixes() const {
-    std::vector<ModelSpec> specs;
-    const std::int64_t most = model_.weight_bytes();
-    const auto keep = [&](ModelSpec spec) {
-      if (spec.weight_bytes() < most) specs.push_back(std::move(spec));
+  // A rule or a published list of formats, and how many bits its matrices have at least.
+  struct Candidate {
+    const Mix* rule = nullptr;
+    const PublishedMix* published = nullptr;
+    double bits = 0;
+  };
+
+  std::vector<Candidate> candidates() const {
+    std::vector<Candidate> all;
+    const auto bits = [](Format f) {
+      return 8.0 * static_cast<double>(info(f).bytes_per_block) /
+             static_cast<double>(info(f).values_per_block);
     };
-    for (const Mix& mix : all_mixes()) {
-      ModelSpec spec = model_;
-      const bool tuned = mix.name.starts_with("IQ");
-      apply_mix(mix, tuned ? Importance::With : Importance::Without, spec.architecture, spec.hyper,
-                spec.tensors);
-      spec.quantization = std::string(mix.name);
-      spec.file_bytes = 0;
-      keep(std::move(spec));
-    }
+    for (const Mix& mix : all_mixes()) all.push_back({&mix, nullptr, bits(mix.base)});
     if (shape_ != nullptr) {
-      for (const PublishedMix& mix : shape_->published) keep(model_from_shape(*shape_, mix.name));
+      for (const PublishedMix& mix : shape_->published) {
+        all.push_back({nullptr, &mix, bits(mix.experts)});
+      }
     }
-    std::stable_sort(specs.begin(), specs.end(), [](const ModelSpec& a, const ModelSpec& b) {
-      return a.weight_bytes() > b.weight_bytes();
-    });
-    return specs;
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Candidate& x, const Candidate& y) { return x.bits > y.bits; });
+    return all;
   }
 
+  void quantize(ModelSpec& spec, const Candidate& c) const {
+    if (shape_ != nullptr && model_.hyper.mtp_layers > 0) {  // whose blocks have lost their roles
+      spec = model_from_shape(*shape_, c.published != nullptr ? c.published->name : c.rule->name);
+      return;
+    }
+    if (c.published != nullptr) {
+      apply_published(*c.published, spec.tensors);
+    } else {
+      const bool tuned = c.rule->name.starts_with("IQ");
+      apply_mix(*c.rule, tuned ? Importance::With : Importance::Without, spec.architecture,
+                spec.hyper, spec.tensors);
+    }
+    spec.quantization = std::string(c.published != nullptr ? c.published->name : c.rule->name);
+    spec.file_bytes = 0;
+  }
+
+  // The largest mixes that fit, from many bits to few; what cannot fit by its bits alone is passed
+  // over (a tenth below them: some rules take a part of the matrices lower).
   void mixes() {
-    std::size_t fitting = 0;
-    for (const ModelSpec& spec : smaller_mixes()) {
-      if (quick(machine_, spec, o_).verdict != Verdict::Fits) continue;
+    struct Fitting {
+      std::int64_t bytes;
+      Candidate candidate;
+    };
+    std::vector<Fitting> fitting;
+    const std::int64_t now = model_.weight_bytes();
+    const double values = 0.9 / 8 * static_cast<double>(model_.parameters());
+    double bits = 0;
+    ModelSpec spec = model_;
+    for (const Candidate& c : candidates()) {
+      if (fitting.size() >= kMostMixes && c.bits < bits) break;
+      bits = c.bits;
+      if (values * c.bits > now_.usable.value()) continue;
+      quantize(spec, c);
+      const std::int64_t size = spec.weight_bytes();
+      if (size >= now || quick(machine_, spec, o_).verdict != Verdict::Fits) continue;
+      fitting.push_back({size, c});
+    }
+    std::stable_sort(fitting.begin(), fitting.end(),
+                     [](const Fitting& x, const Fitting& y) { return x.bytes > y.bytes; });
+    if (fitting.size() > kMostMixes) fitting.resize(kMostMixes);
+    for (const Fitting& f : fitting) {
+      quantize(spec, f.candidate);
       add("mix " + spec.quantization,
           shape_ != nullptr ? shape_->name + ":" + spec.quantization : spec.quantization, machine_,
           spec, o_);
-      if (++fitting == kMostMixes) return;
     }
   }
 
@@ -134,10 +166,9 @@ class Search {
   }
 
   void context() {
-    const FitReport whole = fit(machine_, model_, o_);
-    if (!whole.max_context || *whole.max_context >= o_.context) return;
+    if (!now_.max_context || *now_.max_context >= o_.context) return;
     FitOptions o = o_;
-    o.context = *whole.max_context;
+    o.context = *now_.max_context;
     add(fmt::format("a context of {}", o.context), fmt::format("-c {}", o.context), machine_,
         model_, o);
   }
@@ -218,38 +249,46 @@ class Search {
   const ModelSpec& model_;
   const ModelShape* shape_;
   const FitOptions& o_;
-  FitReport now_;
+  const FitReport& now_;
   std::vector<Remedy> found_;
 };
 
 }  // namespace
 
 std::vector<Remedy> remedies(const Machine& machine, const Backend& backend, const ModelSpec& model,
-                             const ModelShape* shape, const FitOptions& options) {
-  return Search(machine, backend, model, shape, options).run();
+                             const ModelShape* shape, const FitOptions& options,
+                             const FitReport& now) {
+  return Search(machine, backend, model, shape, options, now).run();
+}
+
+DecodeStep decode_step(const ModelSpec& model, const KvConfig& kv) {
+  DecodeStep s{{}, expected_routing(model, 1)};
+  s.plan = plan_step(model, kv, Step{}, s.routing);
+  return s;
 }
 
 std::optional<double> decode_speed(const Machine& machine, const Backend& backend,
                                    const ModelSpec& model, const FitOptions& options,
-                                   const Placement& placement) {
+                                   const Placement& placement, const DecodeStep& step) {
   if (!(machine.pool().achievable.value > BytesPerSecond(0))) return std::nullopt;
-  Scenario s;
-  s.n_gen = 1;
-  s.kv = options.kv;
-  const bool serial = placement.split == Split::Layer && machine.devices > 1;
   std::optional<Machine> one;
-  if (serial) {
+  if (placement.split == Split::Layer && machine.devices > 1) {
     one = machine;
     one->devices = 1;
   }
-  const double ts = predict_decode(serial ? *one : machine, backend, model, s).ts;
+  const Machine& works = one ? *one : machine;
+  const Backend fitted = backend_for(backend, works);
+  const double time =
+      step_time(pricing_context(works, fitted, model, options.kv, step.plan, step.routing, 0),
+                step.plan)
+          .value();
   const double outside = host_read(model, placement);
-  if (!(outside > 0) || has_one_pool(machine)) return ts;
+  if (!(outside > 0) || has_one_pool(machine)) return 1 / time;
   const MemoryPool* host = host_pool(machine);
   if (host == nullptr || !(host->achievable.value > BytesPerSecond(0))) return std::nullopt;
   const double slower =
       outside / host->achievable.value.value() - outside / machine.pool().achievable.value.value();
-  return 1 / (1 / ts + std::max(0.0, slower));
+  return 1 / (time + std::max(0.0, slower));
 }
 
 std::optional<Machine> joined(const Machine& machine, int times) {

@@ -1,7 +1,7 @@
 // What would make it fit, and how fast that would be: the same configuration with one thing
 // changed, each with bytes of its own, ranked: those that fit first, then by decode tokens per
 // second, then by how little is given up.
-//   for (const Remedy& r : remedies(machine, backend, model, &shape, options)) ...
+//   for (const Remedy& r : remedies(machine, backend, model, &shape, options, fit(...))) ...
 // Tried: the largest lower mixes, q8_0 and q4_0 caches, a shorter context, a smaller micro-batch,
 // fewer slots, experts or layers in host memory, two and four machines. Pure: no I/O.
 #pragma once
@@ -23,16 +23,25 @@ struct Remedy {
 };
 
 // shape: of a shipped model, so that its published mixes are tried too; nullptr: rules alone.
-// At most three mixes and one of each other kind; only those that need less than now.
+// now: the fit of these options. At most three mixes and one of each other kind; only those that
+// need less than now.
 std::vector<Remedy> remedies(const Machine& machine, const Backend& backend, const ModelSpec& model,
-                             const ModelShape* shape, const FitOptions& options);
+                             const ModelShape* shape, const FitOptions& options,
+                             const FitReport& now);
 
-// Decode tokens per second of one sequence with a short context. Layers split over devices work one
+// One decode step of one sequence with a short context: the same on every machine.
+struct DecodeStep {
+  Plan plan;
+  Routing routing;
+};
+DecodeStep decode_step(const ModelSpec& model, const KvConfig& kv);
+
+// Decode tokens per second of that step. Layers split over devices work one
 // after the other, at the bandwidth of one; weights in host memory are read at that pool's.
 // nullopt when a bandwidth that counts is not known.
 std::optional<double> decode_speed(const Machine& machine, const Backend& backend,
                                    const ModelSpec& model, const FitOptions& options,
-                                   const Placement& placement);
+                                   const Placement& placement, const DecodeStep& step);
 
 // `times` of this machine joined by its device link; nullopt when it names none.
 std::optional<Machine> joined(const Machine& machine, int times);

@@ -13,16 +13,25 @@ namespace {
 // What each model alone needs of each pool of each machine.
 using Needs = std::vector<std::vector<FitReport>>;  // [machine][resident]
 
+FitReport alone(const Machine& m, const Resident& r) {
+  check_fit_options(r.options);
+  static const ModelSpec nothing;
+  const ModelSpec& model = r.model != nullptr ? *r.model : nothing;
+  const Placement p = place(model, std::max(1, m.devices), r.options.offload, r.options.engine);
+  FitReport report = fit_quick(m, model, p, r.options);
+  if (r.model == nullptr) {  // on the first device, whatever it is
+    for (PoolReport& pool : report.pools) pool.needed = Bytes(0);
+    report.pools.front().needed = r.size;
+    judge_pools(report);
+  }
+  return report;
+}
+
 Needs needs_of(const std::vector<Resident>& residents, const std::vector<Machine>& machines) {
   Needs needs;
   for (const Machine& m : machines) {
     std::vector<FitReport> row;
-    for (const Resident& r : residents) {
-      check_fit_options(r.options);
-      const Placement p =
-          place(*r.model, std::max(1, m.devices), r.options.offload, r.options.engine);
-      row.push_back(fit_quick(m, *r.model, p, r.options));
-    }
+    for (const Resident& r : residents) row.push_back(alone(m, r));
     needs.push_back(std::move(row));
   }
   return needs;

@@ -18,8 +18,9 @@ inline constexpr double kMostAssignments = 2e6;
 
 struct Resident {
   std::string title;
-  const ModelSpec* model = nullptr;
+  const ModelSpec* model = nullptr;  // nullptr: something else that takes `size` bytes
   FitOptions options;
+  Bytes size;
 };
 
 struct TogetherMachine {

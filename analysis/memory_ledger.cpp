@@ -129,6 +129,11 @@ class Writer {
   void cache(int d) {
     const Layers& on = at(d);
     kv_line(d, "KV cache", on.full, cells_.full, full_rule(), o_.kv);
+    line(MemoryGroup::Kv, d, "keys of the indexer",
+         2 * real(on.full * h_.index_width) * cells_.full * cells_.streams, [&] {
+           return fmt::format("2 B x {} layers x {:.0f} cells x {:.0f} stream(s) x {} values",
+                              on.full, cells_.full, cells_.streams, h_.index_width);
+         });
     const KvConfig window = o_.f16_window ? KvConfig{&f16(), &f16()} : o_.kv;
     kv_line(d, "KV cache of window layers", on.window, cells_.window, window_rule(), window);
     const bool guesses = o_.draft_max > 0 && !o_.draft && h_.mtp_layers > 0;
@@ -152,8 +157,10 @@ class Writer {
 
   void kv_line(int d, const char* what, std::int64_t layers, double cells, const char* rule,
                const KvConfig& kv) {
-    const double share = head_share(d, h_.kv_heads);
-    const double k = real(h_.k_width()) * share, v = real(h_.v_width()) * share;
+    const bool whole = o_.whole_latent && h_.kv_rank > 0;
+    const double share = whole ? 1 : head_share(d, h_.kv_heads);
+    const double k = whole ? real(h_.heads * h_.mla_key) : real(h_.k_width()) * share;
+    const double v = whole ? real(h_.heads * h_.mla_value) : real(h_.v_width()) * share;
     const double cell = kv.k->bytes_for(k).value() + kv.v->bytes_for(v).value();
     const double bytes = real(layers) * cells * cells_.streams * cell;
     line(MemoryGroup::Kv, d, what, bytes, [&] {
@@ -161,8 +168,8 @@ class Writer {
           "{} layers x {:.0f} cells ({}) x {:.0f} stream(s) x {} B per cell: {:.0f} K values of {} "
           "+ {}",
           layers, cells, rule, cells_.streams, cell, k, kv.k->name,
-          h_.kv_rank > 0 ? std::string("no V (latent attention: K holds it too)")
-                         : fmt::format("{:.0f} V values of {}", v, kv.v->name));
+          v == 0 ? std::string("no V (latent attention: K holds it too)")
+                 : fmt::format("{:.0f} V values of {}", v, kv.v->name));
     });
   }
 

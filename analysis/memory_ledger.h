@@ -6,7 +6,7 @@
 //   state   slots x (1 + draft_max) rows of 4 x (convolution tail + state) bytes, every layer
 //   compute max(4 ub (vocab + hidden), 6 ub n + 8 ub ffn); without flash attention the second is
 //           4 ub (n (heads + 1) + 2 q + 2 hidden); in host memory 4 ub (n + 2 hidden)
-//   output  4 x vocab x slots
+//   output  4 x vocab x slots; sparse attention also keeps the indexer's key of each cell, in f16
 // Not counted unless runtime_bytes is known: the program's own context, and the pool into which 3
 // or more query tokens expand the quantized K and V of a layer to f16 (ggml-cuda fattn). Other
 // engines: see CacheLayout. Pure: no I/O. Byte figures are rounded up to whole bytes.
@@ -34,6 +34,7 @@ struct FitOptions {
   bool flash_attention = true;
   bool swa_full = false;       // window layers keep the whole context
   bool f16_window = false;     // window layers keep f16, whatever kv says
+  bool whole_latent = false;   // latent attention keeps keys and values of all heads (older files)
   std::int64_t draft_max = 0;  // tokens that are guessed ahead, at most: snapshots of the state
   Bytes prompt_cache;          // a server's cache of prompts in host memory
   Bytes projector;             // multimodal projector

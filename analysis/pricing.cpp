@@ -306,4 +306,13 @@ Seconds speed_of_light(const PricingContext& context, const Op& op) {
   return t;
 }
 
+Seconds step_time(const PricingContext& context, const Plan& plan) {
+  PricingGaps gaps;
+  Seconds sum;
+  for (const Op& op : plan.ops) {
+    sum += std::max(price(context, op, gaps).total(), speed_of_light(context, op));
+  }
+  return context.backend->step_seconds ? sum + context.backend->step_seconds->value : sum;
+}
+
 }  // namespace bandwall

@@ -49,6 +49,10 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
 
 OpCost price(const PricingContext& context, const Op& op, PricingGaps& gaps);
 
+// Expected time of the whole step: of each op its price, or the speed of light where that is
+// longer, and the backend's time for a step. What predict() says, without its account by op.
+Seconds step_time(const PricingContext& context, const Plan& plan);
+
 // Bytes at the highest bandwidth or flops at the highest compute rate, whichever takes longer.
 Seconds speed_of_light(const PricingContext& context, const Op& op);
 

@@ -40,6 +40,7 @@ int one_model(const Arguments& a, const std::string& text, const Target& target)
   const ModelChoice model = choose_model(text);
   FitAnswer answer;
   answer.model = model.title;
+  answer.weight_bytes = model.spec.weight_bytes();
   answer.machine = target.machine;
   answer.options = fit_options(a, target);
   answer.fit = fit(target.machine, model.spec, answer.options);
@@ -49,17 +50,19 @@ int one_model(const Arguments& a, const std::string& text, const Target& target)
     return code;
   }
   answer.decode_ts = decode_speed(target.machine, target.backend, model.spec, answer.options,
-                                  placed(model.spec, target.machine, answer.options));
+                                  placed(model.spec, target.machine, answer.options),
+                                  decode_step(model.spec, answer.options.kv));
   if (answer.fit.verdict != Verdict::Fits) {
     const std::optional<ModelShape> shape = shape_behind(text);
     answer.remedies = remedies(target.machine, target.backend, model.spec,
-                               shape ? &*shape : nullptr, answer.options);
+                               shape ? &*shape : nullptr, answer.options, answer.fit);
   }
   fmt::print("{}", fit_answer(answer, form_of(a)));
   return code;
 }
 
-RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions& o) {
+RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions& o,
+                 const DecodeStep& step) {
   const Placement p = placed(model, target.machine, o);
   const FitReport f = fit_quick(target.machine, model, p, o);
   RankRow row;
@@ -71,7 +74,7 @@ RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions&
   row.usable = f.usable;
   row.headroom = f.headroom;
   if (f.verdict != Verdict::DoesNotFit) {
-    row.decode_ts = decode_speed(target.machine, target.backend, model, o, p);
+    row.decode_ts = decode_speed(target.machine, target.backend, model, o, p, step);
   }
   return row;
 }
@@ -96,7 +99,8 @@ int one_model_on_many(const Arguments& a, const std::string& text,
   const ModelChoice model = choose_model(text);
   std::vector<RankRow> rows;
   for (const Target& t : targets) {
-    rows.push_back(rank_row(model.spec, t, fit_options(a, t)));
+    const FitOptions o = fit_options(a, t);
+    rows.push_back(rank_row(model.spec, t, o, decode_step(model.spec, o.kv)));
     rows.back().model = text.substr(0, text.find(':'));
   }
   fmt::print("{}", rank_table(rows, form_of(a)));
@@ -131,8 +135,9 @@ int all_models(const Arguments& a) {
   for (const std::string& name : model_names()) {
     const ModelShape shape = load_model_shape(name);
     for (const ModelSpec& spec : all_mixes_of(shape)) {
+      const DecodeStep step = decode_step(spec, options.front().kv);
       for (std::size_t i = 0; i < targets.size(); ++i) {
-        rows.push_back(rank_row(spec, targets[i], options[i]));
+        rows.push_back(rank_row(spec, targets[i], options[i], step));
         rows.back().model = name;
       }
     }
@@ -144,10 +149,19 @@ int all_models(const Arguments& a) {
 
 int several_models(const Arguments& a, const std::vector<Target>& targets) {
   std::vector<ModelChoice> models;
-  for (const std::string& text : a.positional()) models.push_back(choose_model(text));
   std::vector<Resident> residents;
   const FitOptions o = fit_options(a, targets.front());
-  for (const ModelChoice& m : models) residents.push_back({m.title, &m.spec, o});
+  models.reserve(a.positional().size());  // residents point into it
+  for (const std::string& text : a.positional()) {
+    const std::size_t at = text.rfind('=');
+    if (at != std::string::npos && at > 0) {  // "asr=3GB"
+      const Bytes size = parse_bytes_option(text.substr(0, at), text.substr(at + 1));
+      residents.push_back({text.substr(0, at), nullptr, o, size});
+      continue;
+    }
+    models.push_back(choose_model(text));
+    residents.push_back({models.back().title, &models.back().spec, o, Bytes(0)});
+  }
   std::vector<Machine> machines;
   for (const Target& t : targets) machines.push_back(t.machine);
   const Together together = fit_together(residents, machines);

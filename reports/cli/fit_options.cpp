@@ -188,6 +188,7 @@ FitOptions fit_options(const Arguments& a, const Target& target) {
   o.unified = a.on("kv-unified");
   o.swa_full = a.on("swa-full");
   o.f16_window = a.on("swa-f16");
+  o.whole_latent = a.on("mla-off");
   o.flash_attention = a.choice("flash-attn", {"on", "off", "auto"}) != "off";
   o.draft_max = a.has("draft-max") ? a.integer("draft-max", 0, 1024) : a.has("draft") ? 16 : 0;
   if (a.has("draft")) {
@@ -213,6 +214,8 @@ FitOptions fit_options(const Arguments& a, const Target& target) {
   }
   if (target.backend.context_bytes) o.runtime_bytes = target.backend.context_bytes->value;
   o.offload = offload(a);
+  // Programs with cache blocks divide matrices unless told otherwise.
+  if (o.engine.layout == CacheLayout::Blocks && !a.has("split")) o.offload.split = Split::Tensor;
   check_fit_options(o);
   return o;
 }
@@ -237,6 +240,7 @@ std::vector<OptionSpec> fit_option_table() {
       {"flash-attn,fa", "on|off", "on", "flash attention"},
       {"swa-full", "", "", "window layers keep the whole context"},
       {"swa-f16", "", "", "window layers keep f16 whatever -ctk and -ctv say"},
+      {"mla-off", "", "", "latent attention keeps keys and values of all heads (older files)"},
       {"n-gpu-layers,ngl", "N", "", "layers on devices, of blocks + output (all when not given)"},
       {"n-cpu-moe,ncmoe", "N", "", "experts of the first N layers in host memory"},
       {"cpu-moe,cmoe", "", "", "all experts in host memory"},

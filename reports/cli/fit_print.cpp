@@ -68,7 +68,7 @@ Json options_json(const FitOptions& o) {
 
 std::string answer_json(const FitAnswer& a) {
   const FitReport& r = a.fit;
-  Json j = {{"model", a.model}, {"machine", a.machine.name}};
+  Json j = {{"model", a.model}, {"weight_bytes", a.weight_bytes}, {"machine", a.machine.name}};
   j.update(options_json(a.options));
   j.update(Json{{"verdict", name(r.verdict)},
                 {"needed_bytes", r.needed.count()},
@@ -160,7 +160,8 @@ std::string remedies_table(const std::vector<Remedy>& remedies, bool markdown) {
 std::string answer_text(const FitAnswer& a, bool markdown) {
   const FitReport& r = a.fit;
   const FitOptions& o = a.options;
-  std::string out = fmt::format("{}, {} positions{}, K {} / V {}, {}: {}\n\n", a.model, o.context,
+  std::string out = fmt::format("{} of {}, {} positions{}, K {} / V {}, {}: {}\n\n", a.model,
+                                gb_and_gib(bytes(a.weight_bytes)), o.context,
                                 o.slots > 1 ? fmt::format(", {} slots", o.slots) : "", o.kv.k->name,
                                 o.kv.v->name, o.engine.name, verdict_sentence(r, a.machine.name));
   out += lines_table(a, markdown);
@@ -171,7 +172,8 @@ std::string answer_text(const FitAnswer& a, bool markdown) {
     out += fmt::format("most sequences that fit: {} of {} positions each\n", *r.max_slots,
                        shared ? std::max<std::int64_t>(1, o.context / o.slots) : o.context);
   }
-  if (a.decode_ts) out += fmt::format("decode: {:.1f} tok/s predicted\n", *a.decode_ts);
+  if (a.decode_ts && r.verdict != Verdict::DoesNotFit)
+    out += fmt::format("decode: {:.1f} tok/s predicted\n", *a.decode_ts);
   out += fmt::format("while loading: {} with a mapped file, {} read directly\n",
                      gb_and_gib(r.loading.mapped), gb_and_gib(r.loading.direct));
   if (!a.remedies.empty()) out += remedies_table(a.remedies, markdown);

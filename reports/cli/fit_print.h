@@ -13,6 +13,7 @@ namespace bandwall {
 
 struct FitAnswer {
   std::string model;
+  std::int64_t weight_bytes = 0;
   Machine machine;
   FitOptions options;
   FitReport fit;

@@ -120,6 +120,7 @@ Case case_of(const CsvRow& r) {
   if (settings.count("weights") > 0) c.given_weights = std::stod(settings["weights"]);
   o.unified = settings.count("unified") > 0;
   o.swa_full = settings.count("swa_full") > 0;
+  o.whole_latent = settings.count("whole_latent") > 0;
   o.flash_attention = r.at("flash_attn") != "0";
   o.kv = cache(r.at("kind") == "kv" || r.at("part") == "device_total" ? r.at("kv_type") : "");
   return c;
@@ -189,6 +190,10 @@ Comparison compare(const CsvRow& r) {
   }
   if (unit.find("du -h") != std::string::npos) {  // rounded up
     c.published -= 0.5;
+    c.tolerance = 0.5;
+  }
+  if (unit.find("cut off") != std::string::npos) {
+    c.published += 0.5;
     c.tolerance = 0.5;
   }
   if (r.at("kind") == "compute") c.tolerance = std::max(c.tolerance, 0.02 * c.published);

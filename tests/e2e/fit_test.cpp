@@ -2,6 +2,7 @@
 // machines, forms of output, and one clear error for each bad input.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -41,6 +42,9 @@ TEST(FitVerdicts, NoFalseFitAndNoFalseRefusal) {
       {{"deepseek-v3:IQ1_S"}, 3},
       {{"deepseek-v3:Q4_K_M", "--budget", "128GB"}, 3},
       {{"gpt-oss-120b"}, 0},
+      {{"qwen3.5-122b-a10b:Q4_K_M", "--budget", "48GB"}, 3},
+      {{"qwen3.5-122b-a10b:Q4_K_M", "--budget", "48GiB"}, 3},
+      {{"minimax-m2.5-reap-172b:NVFP4"}, 0},
       {{"llama-3.1-8b:Q4_K_M", "--budget", "4.6GiB"}, 3},
   };
   for (const Row& r : rows) {
@@ -144,6 +148,9 @@ TEST(FitTogether, TwoModelsOnOneBoxAndOneOnEachOfTwo) {
   EXPECT_FALSE(apart["joined"].get<bool>());
   EXPECT_EQ(apart["machines"][0]["models"].size(), 1u);
   EXPECT_EQ(apart["machines"][1]["models"].size(), 1u);
+  const Json more = fit_json({"gpt-oss-120b", "asr=3GB", "embeddings=1.2GB", "--machine", "gb10"});
+  EXPECT_EQ(more["machines"][0]["models"].size(), 3u);
+  EXPECT_EQ(fit({"gpt-oss-120b", "asr=3", "--machine", "gb10"}).exit_code, 2);
   const Json joined = fit_json({"minimax-m2.5:NVFP4", "qwen3-8b:Q4_K_M", "--machine", "2xgb10"});
   EXPECT_EQ(joined["verdict"], "fits");
   EXPECT_TRUE(joined["joined"].get<bool>());

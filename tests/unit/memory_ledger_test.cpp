@@ -122,6 +122,15 @@ TEST(MemoryLedger, MiniMaxAt96000) {
   EXPECT_NEAR(gb("turbo3_0", "turbo3_0"), 5.33, 0.005);
 }
 
+// 137.25 MiB against 9,760 at 2048 positions (ikawrakow/ik_llama.cpp issue 285).
+TEST(MemoryLedger, LatentCacheAndWholeOne) {
+  const ModelSpec m = model_from_shape(load_model_shape("deepseek-v3"), "Q4_K_M");
+  FitOptions o = options(2048);
+  EXPECT_DOUBLE_EQ(line(ledger(m, o), "KV cache") / kMiB, 137.25);
+  o.whole_latent = true;
+  EXPECT_DOUBLE_EQ(line(ledger(m, o), "KV cache") / kMiB, 9760);
+}
+
 TEST(MemoryLedger, ExpandedCacheIsCountedWithTheRuntime) {
   const ModelSpec m = hand_model({});
   FitOptions o = options(4096, "q8_0");
