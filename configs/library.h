@@ -45,6 +45,8 @@ ClaimFile parse_claims(std::string_view text, std::string file_name);
 // Writers: parse(write(x)) == x. A figure without a note gets the note "not stated".
 std::string write_machine(const Machine& machine);
 std::string write_backend(const Backend& backend);
+// Without published mixes (Q4_K_M where one was the default); the hyper-parameters get the note.
+std::string write_model_shape(const ModelShape& shape, std::string_view note);
 
 // A calibrated host in one file: {schema, date, environment, spread, machine: {}, backend: {}}.
 // parse_machine and parse_backend read their part of such a file too.

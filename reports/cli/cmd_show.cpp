@@ -5,6 +5,8 @@
 #include "hwmodel/suggest.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
+#include "reports/cli/model_store.h"
+#include "workload/mix.h"
 
 namespace bandwall {
 namespace {
@@ -21,6 +23,18 @@ std::string stem(std::string_view file_name) {
   const std::size_t slash = file_name.rfind('/');
   if (slash != std::string_view::npos) file_name.remove_prefix(slash + 1);
   return std::string(file_name.substr(0, file_name.rfind(".yaml")));
+}
+
+// The shape of a model of any place as a file of the user's own.
+std::string shape_text(const std::string& model) {
+  const ModelSpec spec = choose_model(model).spec;
+  ModelShape shape;
+  shape.name = spec.name;
+  shape.architecture = spec.architecture;
+  shape.hyper = spec.hyper;
+  shape.default_mix = find_mix(spec.quantization) != nullptr ? spec.quantization : "Q4_K_M";
+  shape.published_parameters = spec.parameters();
+  return write_model_shape(shape, "read from " + model);
 }
 
 int run_show(const Arguments& a) {
@@ -43,6 +57,10 @@ int run_show(const Arguments& a) {
       fmt::print("{}", texts[i].text);
       return kExitDone;
     }
+  }
+  if (a.positional()[0] == "model" && find_model(wanted).kind != ModelPlace::Kind::Shape) {
+    fmt::print("{}", shape_text(wanted));
+    return kExitDone;
   }
   const std::string near = suggest(wanted, names);
   throw Error::input("show", fmt::format("unknown {} '{}'{}; known: {}", a.positional()[0], wanted,

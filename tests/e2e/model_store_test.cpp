@@ -87,6 +87,10 @@ TEST(ModelStore, ReadsAFolderOfSafetensors) {
     EXPECT_EQ(run({command, at}).exit_code, 0) << command;
   }
   EXPECT_THAT(refused({"run", "-m", at}), HasSubstr("runs GGUF files: convert it"));
+  const Outcome shown = run({"show", "model", at});
+  EXPECT_EQ(shown.exit_code, 0) << shown.err;
+  const std::string own = put(folder() + "/own.yaml", shown.out);
+  EXPECT_EQ(inspect({own, "--mix", "BF16"}), inspect({at, "--mix", "BF16"}));
 }
 
 TEST(ModelStore, MixesByRuleOnAnyModel) {

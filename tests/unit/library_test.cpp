@@ -136,6 +136,22 @@ TEST(Library, SizesEqualThePublishedOnes) {
   EXPECT_NEAR(gib("llama-3.1-8b", "Q4_K_M"), 4.58, 0.005);
 }
 
+TEST(Library, EveryShapeWritesBack) {
+  for (const std::string& name : model_names()) {
+    const ModelShape shape = load_model_shape(name);
+    const ModelShape again = parse_model_shape(write_model_shape(shape, "a \"note\"\n"), "w.yaml");
+    EXPECT_EQ(again.name, name);
+    EXPECT_EQ(again.architecture, shape.architecture);
+    EXPECT_EQ(again.published_parameters, shape.published_parameters) << name;
+    EXPECT_NEAR(again.hyper.attention_scale, shape.hyper.attention_scale, 1e-12) << name;
+    EXPECT_NEAR(again.hyper.yarn_attn_factor, shape.hyper.yarn_attn_factor, 1e-12) << name;
+    Hyper hyper = again.hyper;  // their last digits may differ
+    hyper.attention_scale = shape.hyper.attention_scale;
+    hyper.yarn_attn_factor = shape.hyper.yarn_attn_factor;
+    EXPECT_TRUE(hyper == shape.hyper) << name;
+  }
+}
+
 TEST(Library, ModelsOfTheSameShapeHaveTheirNames) {
   EXPECT_EQ(load_model_shape("minimax-m2.7").name, "minimax-m2.5");
   EXPECT_EQ(load_model_shape("deepseek-r1").name, "deepseek-v3");
