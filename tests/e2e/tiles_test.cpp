@@ -81,7 +81,7 @@ TEST(Tiles, BadOptionsAreNamed) {
   EXPECT_THAT(refusal({"--gemm", "99999999999999999999x1x1"}), HasSubstr("is not a tile"));
   EXPECT_THAT(refusal({"--gemm", "4104x128x64"}), HasSubstr("M = 4104"));
   EXPECT_THAT(refusal({"--gemm", "128x128x64", "--stages", "0"}), HasSubstr("--stages: '0'"));
-  EXPECT_THAT(refusal({"--gemm", "128x128x64", "--a", "nvpf4"}), HasSubstr("did you mean nvfp4?"));
+  EXPECT_THAT(refusal({"--gemm", "128x128x64", "--a", "nvfp5"}), HasSubstr("did you mean nvfp4?"));
   EXPECT_THAT(refusal({"--gemm", "128x128x64", "--kernel", "5"}),
               HasSubstr("one kernel at a time"));
   EXPECT_THAT(refusal({"--kernel", "5", "--grouped"}),
