@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -14,6 +13,7 @@
 #include "hwmodel/suggest.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
+#include "reports/cli/refused_memory.h"
 #include "reports/version.h"
 #include "runtime/host.h"
 
@@ -91,18 +91,6 @@ int failed(const std::vector<std::string>& lines, int code = kExitFailed) {
 }  // namespace
 }  // namespace bandwall
 
-// The bytes of the allocation that failed, for the message: std::bad_alloc does not say.
-static std::size_t refused_bytes = 0;
-
-void* operator new(std::size_t size) {
-  if (void* memory = std::malloc(std::max<std::size_t>(size, 1))) return memory;
-  refused_bytes = size;
-  throw std::bad_alloc();
-}
-// Not inlined: what is freed would look to the compiler as if it came from elsewhere.
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-
 namespace bandwall {
 namespace {
 
@@ -111,7 +99,7 @@ int out_of_memory() {
     return failed(
         {fmt::format("not enough memory: {} bytes cannot be had, {} is available; take a "
                      "smaller model or context (-c), or allow more (ulimit -v)",
-                     refused_bytes, available_memory())});
+                     refused_bytes(), available_memory())});
   } catch (const std::bad_alloc&) {  // not even for the message
     std::fputs("bandwall: not enough memory\n", stderr);
     return kExitFailed;
