@@ -13,7 +13,6 @@ namespace {
 constexpr double kNf4Bits = 4.0 + 8.0 / 64 + 32.0 / (64 * 256);
 // bitsandbytes keeps one byte per state and a float32 scale per 256 of them.
 constexpr double kState8bit = 1.0 + 4.0 / 256;
-constexpr double kCloseMargin = 0.025;  // as fit.h judges
 
 bool in_block(const TensorSpec& t) {
   return t.layer >= 0 && t.role != Role::Other && t.role != Role::RopeFactors && !t.is_bias;
@@ -193,7 +192,7 @@ void base_lines(const ModelSpec& model, const TrainOptions& o, Builder& b) {
          fmt::format("{} values of tables, norms and routers x 2 B (bf16)", rest));
   std::int64_t largest = 0;
   for (const TensorSpec& t : model.tensors) {
-    if (is_linear(t)) largest = std::max(largest, t.values());
+    if (is_linear(t)) largest = std::max(largest, t.dims[0] * t.dims[1]);
   }
   b.line("dequantized matrix", 2.0 * static_cast<double>(largest),
          fmt::format("the largest matrix in bf16 while it is used, {} values", largest));
@@ -223,12 +222,16 @@ void check(const TrainOptions& o) {
   range("rank", o.rank, 1 << 16);
 }
 
-Verdict judge(Bytes needed, const MemoryPool& pool, double devices) {
-  const Bytes usable = pool.usable() * devices;
-  if (needed + usable * kCloseMargin <= usable) return Verdict::Fits;
-  return needed <= std::max(pool.visible.value * devices, usable * (1 + kCloseMargin))
-             ? Verdict::TooClose
-             : Verdict::DoesNotFit;
+Verdict judge(Bytes needed, Bytes usable, const MemoryPool& pool) {
+  PoolReport p;
+  p.visible = pool.visible.value;
+  p.reserve = pool.reserve.value;
+  p.usable = usable;
+  p.needed = needed;
+  FitReport f;
+  f.pools.push_back(p);
+  judge_pools(f);
+  return f.verdict;
 }
 
 TrainReport report_of(const Machine& machine, const ModelSpec& model, const TrainOptions& o) {
@@ -254,7 +257,7 @@ TrainReport report_of(const Machine& machine, const ModelSpec& model, const Trai
   // Every device holds a copy of all: more of them raise the batch, not the room.
   b.r.usable = Bytes(std::floor(machine.pool().usable().value()));
   b.r.headroom = b.r.usable - b.r.needed;
-  b.r.verdict = judge(b.r.needed, machine.pool(), 1);
+  b.r.verdict = judge(b.r.needed, b.r.usable, machine.pool());
   return b.r;
 }
 

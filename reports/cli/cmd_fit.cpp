@@ -11,6 +11,7 @@
 #include "reports/cli/common.h"
 #include "reports/cli/fit_options.h"
 #include "reports/cli/fit_print.h"
+#include "reports/cli/fit_train.h"
 #include "workload/mix.h"
 
 namespace bandwall {
@@ -170,6 +171,7 @@ int several_models(const Arguments& a, const std::vector<Target>& targets) {
 }
 
 int run_fit(const Arguments& a) {
+  check_train_options(a);
   if (a.on("all")) return all_models(a);
   if (a.positional().size() > 1) {
     if (a.has("model")) {
@@ -179,6 +181,7 @@ int run_fit(const Arguments& a) {
   }
   const std::string text = model_argument(a);
   const std::vector<Target> targets = fit_targets(a);
+  if (a.has("train")) return fit_train(a, text, targets);
   return targets.size() > 1 ? one_model_on_many(a, text, targets)
                             : one_model(a, text, targets.front());
 }

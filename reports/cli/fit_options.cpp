@@ -12,6 +12,7 @@
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
 #include "runtime/host.h"
+#include "reports/cli/fit_train.h"
 
 namespace bandwall {
 namespace {
@@ -221,7 +222,7 @@ FitOptions fit_options(const Arguments& a, const Target& target) {
 }
 
 std::vector<OptionSpec> fit_option_table() {
-  return {
+  std::vector<OptionSpec> table = {
       option_model(),
       {"machine,M", "NAME,..", "gb10",
        "shipped machines, YAML files, 'this' (memory as it is now), or several: 2xgb10"},
@@ -259,6 +260,8 @@ std::vector<OptionSpec> fit_option_table() {
       option_output("text", "text, md, json, csv"),
       {"batch-size,b", "N", "2048", "logical batch; only the micro-batch (-ub) takes memory"},
   };
+  for (const OptionSpec& o : fit_train_options()) table.push_back(o);
+  return table;
 }
 
 }  // namespace bandwall
