@@ -38,7 +38,7 @@ Placement placed(const ModelSpec& model, const Machine& machine, const FitOption
 }
 
 int one_model(const Arguments& a, const std::string& text, const Target& target) {
-  const ModelChoice model = choose_model(text);
+  const ModelChoice model = choose_model(text, a.text("mix"));
   FitAnswer answer;
   answer.model = model.title;
   answer.weight_bytes = model.spec.weight_bytes();
@@ -97,7 +97,7 @@ Verdict best_of(const std::vector<RankRow>& rows) {
 
 int one_model_on_many(const Arguments& a, const std::string& text,
                       const std::vector<Target>& targets) {
-  const ModelChoice model = choose_model(text);
+  const ModelChoice model = choose_model(text, a.text("mix"));
   std::vector<RankRow> rows;
   for (const Target& t : targets) {
     const FitOptions o = fit_options(a, t);
@@ -160,7 +160,7 @@ int several_models(const Arguments& a, const std::vector<Target>& targets) {
       residents.push_back({text.substr(0, at), nullptr, o, size});
       continue;
     }
-    models.push_back(choose_model(text));
+    models.push_back(choose_model(text, a.text("mix")));
     residents.push_back({models.back().title, &models.back().spec, o, Bytes(0)});
   }
   std::vector<Machine> machines;

@@ -224,6 +224,7 @@ FitOptions fit_options(const Arguments& a, const Target& target) {
 std::vector<OptionSpec> fit_option_table() {
   std::vector<OptionSpec> table = {
       option_model(),
+      option_mix(),
       {"machine,M", "NAME,..", "gb10",
        "shipped machines, YAML files, 'this' (memory as it is now), or several: 2xgb10"},
       {"backend", "NAME", "", "software stack; the machine's usual one when not given"},

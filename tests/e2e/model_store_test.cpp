@@ -100,6 +100,9 @@ TEST(ModelStore, MixesByRuleOnAnyModel) {
   EXPECT_EQ(inspect({at + ":q8_0"}), q8);
   EXPECT_EQ(inspect({small_model(), "--mix", "F32"}), inspect({small_model()}));
   EXPECT_EQ(inspect({"llama-3.1-8b", "--mix", "Q4_K_S"}), inspect({"llama-3.1-8b:Q4_K_S"}));
+  const Outcome fit = run({"fit", at, "--mix", "Q8_0", "--machine", "gb10", "-o", "json"});
+  EXPECT_EQ(fit.exit_code, 0) << fit.err;
+  EXPECT_THAT(fit.out, HasSubstr(std::to_string(q8)));
   EXPECT_THAT(refused({"inspect", "llama-3.1-8b:Q4_K_S", "--mix", "Q8_0"}),
               HasSubstr("two quantizations"));
   EXPECT_THAT(refused({"inspect", at, "--mix", "UD-Q3_K_XL"}),
