@@ -35,9 +35,9 @@ void pause_cpu() {
 }
 
 // Pauses before sleeping, about 25 us. A thread that sleeps soon keeps its claim to the processor
-// beside another program: with one busy program on two cores decode kept 51 % of its speed with 4000
-// pauses, 59 with 1000, 61 with 800 and 65 with 600 (medians); alone, 800 cost nothing that could be
-// measured, 600 about 3 %, and 400 a third of the speed of a model that lies in the cache.
+// beside another program: with one busy program on two cores decode kept 51 % of its speed with
+// 4000 pauses, 59 with 1000, 61 with 800 and 65 with 600 (medians); alone, 800 cost nothing that
+// could be measured, 600 about 3 %, and 400 a third of the speed of a model that lies in the cache.
 constexpr int kSpins = 800;
 
 // A counter to wait on: spins briefly, then sleeps in the kernel until somebody advances it.
