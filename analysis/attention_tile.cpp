@@ -22,8 +22,6 @@ constexpr FamilyName kFamilies[] = {
     {AttentionFamily::LlamaMma, "llama-mma"},    {AttentionFamily::LlamaVec, "llama-vec"},
 };
 
-std::int64_t up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
-
 std::int64_t whole(double values, double bytes) {
   return static_cast<std::int64_t>(std::ceil(values * bytes));
 }
@@ -335,7 +333,7 @@ TileKernel mmq_kernel(std::string_view type, std::int64_t i, std::int64_t j, std
   k.stages = 1;
   if (type == "mxfp4" || type == "nvfp4") k.needs = {Instruction::MmaNvfp4};
   k.add("weights", i * row->stride * 4, fmt::format("{} rows x {} words", i, row->stride));
-  k.add("activations", up(j * 144, 4 * threads),
+  k.add("activations", round_up(j * 144, 4 * threads),
         fmt::format("{} x 144 B, rounded up to {} threads x 4 B", j, threads));
   k.add("row numbers", 4 * j, fmt::format("{} x 4 B", j));
   return k;

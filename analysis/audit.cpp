@@ -63,6 +63,17 @@ std::string other_size(const Claim& c, const AuditInputs& in) {
   return found;
 }
 
+FitReport claimed_fit(const Claim& c, const AuditInputs& in) {
+  FitOptions options;
+  options.context = c.context;
+  options.kv = claimed_kv(c);
+  options.n_ubatch = c.n_ubatch;
+  if (in.backend && in.backend->context_bytes) {
+    options.runtime_bytes = in.backend->context_bytes->value;
+  }
+  return fit(*in.machine, *in.model, options);
+}
+
 Judgement memory(const Claim& c, const AuditInputs& in) {
   Judgement j;
   const KvConfig kv = claimed_kv(c);
@@ -80,14 +91,7 @@ Judgement memory(const Claim& c, const AuditInputs& in) {
                                        kv_bytes_per_position(*in.model, kv).value(), kv.k->name,
                                        kv.v->name, gb_and_gib(Bytes(computed))));
   } else {
-    FitOptions options;
-    options.context = c.context;
-    options.kv = kv;
-    options.n_ubatch = c.n_ubatch;
-    if (in.backend && in.backend->context_bytes) {
-      options.runtime_bytes = in.backend->context_bytes->value;
-    }
-    const FitReport report = fit(*in.machine, *in.model, options);
+    const FitReport report = claimed_fit(c, in);
     computed = report.needed.value();
     for (const MemoryLine& line : report.lines) {
       j.arithmetic.push_back(fmt::format("{}: {}", line.what, gb_and_gib(line.bytes)));
@@ -109,14 +113,7 @@ Judgement memory(const Claim& c, const AuditInputs& in) {
 }
 
 Judgement fits(const Claim& c, const AuditInputs& in) {
-  FitOptions options;
-  options.context = c.context;
-  options.kv = claimed_kv(c);
-  options.n_ubatch = c.n_ubatch;
-  if (in.backend && in.backend->context_bytes) {
-    options.runtime_bytes = in.backend->context_bytes->value;
-  }
-  const FitReport report = fit(*in.machine, *in.model, options);
+  const FitReport report = claimed_fit(c, in);
   Judgement j;
   j.computed = name(report.verdict);
   j.arithmetic.push_back(fmt::format(

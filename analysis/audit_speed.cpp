@@ -30,10 +30,7 @@ Throughput throughput(const Claim& c, const AuditInputs& in, const ModelSpec& mo
                  : predict_decode(*in.machine, *in.backend, model, s);
 }
 
-double bits(Format f) {
-  const FormatInfo& i = info(f);
-  return 8.0 * static_cast<double>(i.bytes_per_block) / static_cast<double>(i.values_per_block);
-}
+double bits(Format f) { return info(f).bits_per_value(); }
 
 // Another format of the same model that comes nearest to the claimed speed and can reach it.
 std::string other_format(const Claim& c, const AuditInputs& in, bool prefill) {

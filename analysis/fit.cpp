@@ -17,13 +17,6 @@ constexpr double kCloseMargin = 0.025;
 
 int devices(const Machine& machine) { return std::max(1, machine.devices); }
 
-const MemoryPool* host_pool(const Machine& machine) {
-  for (const MemoryPool& p : machine.pools) {
-    if (p.name == "host" && &p != &machine.pool()) return &p;
-  }
-  return nullptr;
-}
-
 Verdict judge(const PoolReport& p) {
   const Bytes margin = p.usable * kCloseMargin;
   if (p.needed + margin <= p.usable) return Verdict::Fits;
@@ -212,6 +205,17 @@ bool has_one_pool(const Machine& machine) {
   return machine.pool().name != "vram" && machine.pools.size() == 1;
 }
 
+const MemoryPool* host_pool(const Machine& machine) {
+  for (const MemoryPool& p : machine.pools) {
+    if (p.name == "host" && &p != &machine.pool()) return &p;
+  }
+  return nullptr;
+}
+
+Placement placed(const Machine& machine, const ModelSpec& model, const FitOptions& o) {
+  return place(model, devices(machine), o.offload, o.engine);
+}
+
 FitReport fit_quick(const Machine& machine, const ModelSpec& model, const Placement& placement,
                     const FitOptions& options) {
   return report(machine, model, placement, options, false);
@@ -220,7 +224,7 @@ FitReport fit_quick(const Machine& machine, const ModelSpec& model, const Placem
 FitReport fit(const Machine& machine, const ModelSpec& model, const FitOptions& options) {
   BANDWALL_CHECK(!machine.pools.empty());
   check_fit_options(options);
-  const Placement placement = place(model, devices(machine), options.offload, options.engine);
+  const Placement placement = placed(machine, model, options);
   FitReport r = report(machine, model, placement, options, true);
   r.max_context = largest_context(machine, model, placement, options);
   r.max_slots = most_slots(machine, model, placement, options);

@@ -48,7 +48,12 @@ FitReport fit_quick(const Machine& machine, const ModelSpec& model, const Placem
 // Judges each pool by its needs and fills in the verdict and the sums.
 void judge_pools(FitReport& report);
 
+// Where the options put the model on the machine's devices.
+Placement placed(const Machine& machine, const ModelSpec& model, const FitOptions& options);
+
 // True when host and device take from the same memory.
 bool has_one_pool(const Machine& machine);
+// Host memory beside devices; nullptr: not described.
+const MemoryPool* host_pool(const Machine& machine);
 
 }  // namespace bandwall

@@ -14,13 +14,6 @@ namespace {
 constexpr std::size_t kMostMixes = 3;
 constexpr int kMostDevices = 64;
 
-const MemoryPool* host_pool(const Machine& machine) {
-  for (const MemoryPool& p : machine.pools) {
-    if (p.name == "host") return &p;
-  }
-  return nullptr;
-}
-
 // Bytes that a decode step reads from host memory; the token table is one row.
 double host_read(const ModelSpec& model, const Placement& p) {
   const Hyper& h = model.hyper;
@@ -58,20 +51,17 @@ class Search {
   }
 
  private:
-  static Placement placed(const Machine& m, const ModelSpec& model, const FitOptions& o) {
-    return place(model, std::max(1, m.devices), o.offload, o.engine);
-  }
   static FitReport quick(const Machine& m, const ModelSpec& model, const FitOptions& o) {
     return fit_quick(m, model, placed(m, model, o), o);
   }
 
   Verdict add(std::string what, std::string option, const Machine& machine, const ModelSpec& model,
               const FitOptions& o) {
-    Remedy r{std::move(what), std::move(option), quick(machine, model, o), std::nullopt};
+    const Placement where = placed(machine, model, o);
+    Remedy r{std::move(what), std::move(option), fit_quick(machine, model, where, o), std::nullopt};
     const PoolReport& then = r.fit.pools[r.fit.tightest];
     if (then.headroom <= now_.pools[now_.tightest].headroom) return now_.verdict;  // no help
-    r.decode_ts = decode_speed(machine, backend_, model, o, placed(machine, model, o),
-                               decode_step(model, o.kv));
+    r.decode_ts = decode_speed(machine, backend_, model, o, where, decode_step(model, o.kv));
     found_.push_back(std::move(r));
     return found_.back().fit.verdict;
   }
@@ -85,14 +75,11 @@ class Search {
 
   std::vector<Candidate> candidates() const {
     std::vector<Candidate> all;
-    const auto bits = [](Format f) {
-      return 8.0 * static_cast<double>(info(f).bytes_per_block) /
-             static_cast<double>(info(f).values_per_block);
-    };
-    for (const Mix& mix : all_mixes()) all.push_back({&mix, nullptr, bits(mix.base)});
+    for (const Mix& mix : all_mixes())
+      all.push_back({&mix, nullptr, info(mix.base).bits_per_value()});
     if (shape_ != nullptr) {
       for (const PublishedMix& mix : shape_->published) {
-        all.push_back({nullptr, &mix, bits(mix.experts)});
+        all.push_back({nullptr, &mix, info(mix.experts).bits_per_value()});
       }
     }
     std::stable_sort(all.begin(), all.end(),

@@ -17,8 +17,7 @@ FitReport alone(const Machine& m, const Resident& r) {
   check_fit_options(r.options);
   static const ModelSpec nothing;
   const ModelSpec& model = r.model != nullptr ? *r.model : nothing;
-  const Placement p = place(model, std::max(1, m.devices), r.options.offload, r.options.engine);
-  FitReport report = fit_quick(m, model, p, r.options);
+  FitReport report = fit_quick(m, model, placed(m, model, r.options), r.options);
   if (r.model == nullptr) {  // on the first device, whatever it is
     for (PoolReport& pool : report.pools) pool.needed = Bytes(0);
     report.pools.front().needed = r.size;

@@ -10,8 +10,6 @@
 namespace bandwall {
 namespace {
 
-std::int64_t up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
-
 // Shared memory of the epilogue: buffers of C and D, stored in swizzle atoms of eight rows whose
 // size is also their alignment. Callbacks and pipelines behind them cost one alignment each.
 struct Epilogue {
@@ -53,7 +51,7 @@ Epilogue epilogue_of(const GemmTile& t, const EpilogueRule& rule) {
   const std::int64_t d_bytes = values * d / 8 * e.stages_d;
   e.align = std::max(atom_alignment(e.n * d / 8), c > 0 ? atom_alignment(e.n * c / 8) : 128);
   const std::int64_t buffers = share ? std::max(c_bytes, d_bytes) : c_bytes + d_bytes;
-  e.tensors = up(buffers + 1, e.align);
+  e.tensors = round_up(buffers + 1, e.align);
   e.storage = e.tensors + e.align;
   if (share) {
     e.how = fmt::format("{} buffers of {}x{} x {} B, shared by C and D, + {}", e.stages_c, e.m, e.n,
@@ -106,7 +104,7 @@ struct Stage {
 
 // Block scales lie in atoms of 128 rows.
 std::int64_t scale_bytes(std::int64_t rows, std::int64_t k, int vector) {
-  return up(rows, 128) * k / vector;
+  return round_up(rows, 128) * k / vector;
 }
 
 Stage stage_of(const GemmTile& t, GemmStyle style) {
@@ -158,8 +156,8 @@ StageRule stage_rule(const GemmTile& t, GemmStyle style, const Stage& s, const E
     if (s.block_scaled) held = t.grouped ? 128 + 256 + 48 : 48 + 48;
   } else if (style == GemmStyle::Sm90) {
     held = t.grouped ? 256 + 128 : 0;
-    stage = up(stage, 128);
-    carve = up(carve, 128);
+    stage = round_up(stage, 128);
+    carve = round_up(carve, 128);
     capacity = capacity / 128 * 128;
   } else {
     const int acc = accumulator_stages(t, s.block_scaled);
@@ -178,13 +176,13 @@ std::int64_t header_bytes(const GemmTile& t, GemmStyle style, const Stage& s, co
   if (style == GemmStyle::Sm100) {
     const int acc = accumulator_stages(t, s.block_scaled);
     if (!t.grouped) return pipes + 16 * acc + 32 + 32 + 16 + 32 + 4;
-    return up(pipes + 16 * acc + 128 + 128 + 16 + 16 + 320 + 4, 128) +
+    return round_up(pipes + 16 * acc + 128 + 128 + 16 + 16 + 320 + 4, 128) +
            128 * 5 * ((s.block_scaled ? 4 : 2) + 2);
   }
   const bool pingpong = t.schedule == Schedule::Pingpong || (style == GemmStyle::Sm90 && t.m < 128);
   const std::int64_t order = pingpong ? 32 : 0;
   if (!t.grouped) return pipes + order + (style == GemmStyle::Sm120 ? 144 : 1);
-  return up(128 + pipes + order + 128, 128) + 128 * ((s.block_scaled ? 4 : 2) + 3);
+  return round_up(128 + pipes + order + 128, 128) + 128 * ((s.block_scaled ? 4 : 2) + 3);
 }
 
 void add_cutlass_parts(TileKernel& k, const GemmTile& t, GemmStyle style, const Stage& s,
@@ -194,20 +192,21 @@ void add_cutlass_parts(TileKernel& k, const GemmTile& t, GemmStyle style, const 
   std::int64_t main = stages * s.bytes();
   std::string how = fmt::format("{} stages x {} ({})", stages, s.bytes(), s.how);
   if (s.float_scales) {
-    main = stages * (s.a + s.b) + up(stages * s.scales_a, 16) + up(stages * s.scales_b, 16);
+    main = stages * (s.a + s.b) + round_up(stages * s.scales_a, 16) +
+           round_up(stages * s.scales_b, 16);
   }
-  const std::int64_t main_up = up(main, sm120 ? 1024 : 128);
+  const std::int64_t main_up = round_up(main, sm120 ? 1024 : 128);
   if (main_up != main) how += fmt::format(", {} rounded up", main);
   k.add("main loop", main_up, std::move(how));
-  const std::int64_t epilogue = up(e.tensors, sm120 ? 1024 : 128);
-  const std::int64_t tensors = up(main_up + epilogue, align);
+  const std::int64_t epilogue = round_up(e.tensors, sm120 ? 1024 : 128);
+  const std::int64_t tensors = round_up(main_up + epilogue, align);
   k.add(
       "epilogue", tensors - main_up,
       e.how + (tensors - main_up == e.tensors ? "" : fmt::format(" = {}, rounded up", e.tensors)));
   const std::int64_t header = header_bytes(t, style, s, e, stages);
   k.add("barriers",
-        t.grouped && style != GemmStyle::Sm100 ? up(tensors + header, align) - tensors
-                                               : up(header, align),
+        t.grouped && style != GemmStyle::Sm100 ? round_up(tensors + header, align) - tensors
+                                               : round_up(header, align),
         fmt::format("{} B of barriers{}, rounded up to {}", header,
                     t.grouped ? " and tensor maps" : "", align));
 }

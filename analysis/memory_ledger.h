@@ -1,5 +1,5 @@
 // The ledger of memory: every line of what a configuration holds, where, and the arithmetic.
-//   MemoryLedger l = memory_ledger(model, place(model, 1, {}, rules), options, rules);
+//   MemoryLedger l = memory_ledger(model, placement, options);
 // Rules of llama.cpp (ggml-org/llama.cpp src/llama-context.cpp, llama-kv-cache*.cpp and its logs):
 //   cells   n = context rounded up to 256; split over slots: n / slots rounded up, times slots
 //   window  min(n, window x (unified ? slots : 1) + ubatch) rounded up; whole n with swa_full

@@ -72,8 +72,8 @@ void widen(Prediction& p, double low, double high, std::string why) {
 }
 
 bool has_latent_or_state(const ModelSpec& model) {
-  return !model.hyper.pattern.empty() ||
-         model.hyper.attention_interval > 0 || model.hyper.kv_rank > 0;
+  const Hyper& h = model.hyper;
+  return !h.pattern.empty() || h.attention_interval > 0 || h.kv_rank > 0;
 }
 
 void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,

@@ -41,9 +41,8 @@ std::string no_block_fits(const TileReport& r) {
   const TileKernel& k = r.kernel;
   if (o.by_registers == 0) {
     const std::int64_t warps = (k.threads + kThreadsPerWarp - 1) / kThreadsPerWarp;
-    const std::int64_t per_warp = (k.registers * kThreadsPerWarp + kRegisterGranularity - 1) /
-                                  kRegisterGranularity * kRegisterGranularity;
-    const std::int64_t full = (warps + kSubPartitions - 1) / kSubPartitions * kSubPartitions;
+    const std::int64_t per_warp = round_up(k.registers * kThreadsPerWarp, kRegisterGranularity);
+    const std::int64_t full = round_up(warps, kSubPartitions);
     if (k.registers > kRegistersPerThread) {
       return fmt::format("{} registers per thread; {} are the most", k.registers,
                          kRegistersPerThread);

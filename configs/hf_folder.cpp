@@ -17,8 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMostText = 64
-                                   << 20;  // the index of a model with many experts has megabytes
+// The index of a model with many experts has megabytes.
+constexpr std::int64_t kMostText = 64 << 20;
 constexpr std::size_t kNamed = 8;
 constexpr std::string_view kConfig = "config.json", kModelopt = "hf_quant_config.json";
 constexpr std::string_view kIndex = "model.safetensors.index.json", kShard = ".safetensors";

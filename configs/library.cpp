@@ -116,6 +116,17 @@ ProfileFile read_profile(Reader& root) {
   return profile;
 }
 
+// A data file of this schema; throws with all its problems.
+template <class Read>
+auto parsed(std::string_view text, std::string file_name, Read read) {
+  Document document = Document::parse(text, std::move(file_name));
+  Reader root = document.root();
+  read_schema(root);
+  auto result = read(root);
+  document.finish();
+  return result;
+}
+
 // Models that differ from a shipped one in their weights, or in the context they were trained for,
 // but in no size.
 struct Alias {
@@ -197,57 +208,31 @@ std::vector<std::string> engine_names() { return names_of(shipped_engines()); }
 std::vector<std::string> claim_names() { return names_of(shipped_claims()); }
 
 Machine parse_machine(std::string_view text, std::string file_name) {
-  Document document = Document::parse(text, std::move(file_name));
-  Reader root = document.root();
-  read_schema(root);
-  Machine machine = is_profile(root) ? read_profile(root).machine : read_machine(root);
-  document.finish();
-  return machine;
+  return parsed(text, std::move(file_name), [](Reader& root) {
+    return is_profile(root) ? read_profile(root).machine : read_machine(root);
+  });
 }
 
 Backend parse_backend(std::string_view text, std::string file_name) {
-  Document document = Document::parse(text, std::move(file_name));
-  Reader root = document.root();
-  read_schema(root);
-  Backend backend = is_profile(root) ? read_profile(root).backend : read_backend(root);
-  document.finish();
-  return backend;
+  return parsed(text, std::move(file_name), [](Reader& root) {
+    return is_profile(root) ? read_profile(root).backend : read_backend(root);
+  });
 }
 
 ModelShape parse_model_shape(std::string_view text, std::string file_name) {
-  Document document = Document::parse(text, std::move(file_name));
-  Reader root = document.root();
-  read_schema(root);
-  ModelShape shape = read_model_shape(root);
-  document.finish();
-  return shape;
+  return parsed(text, std::move(file_name), read_model_shape);
 }
 
 EngineRules parse_engine(std::string_view text, std::string file_name) {
-  Document document = Document::parse(text, std::move(file_name));
-  Reader root = document.root();
-  read_schema(root);
-  EngineRules engine = read_engine(root);
-  document.finish();
-  return engine;
+  return parsed(text, std::move(file_name), read_engine);
 }
 
 ClaimFile parse_claims(std::string_view text, std::string file_name) {
-  Document document = Document::parse(text, std::move(file_name));
-  Reader root = document.root();
-  read_schema(root);
-  ClaimFile file = read_claims(root);
-  document.finish();
-  return file;
+  return parsed(text, std::move(file_name), read_claims);
 }
 
 ProfileFile parse_profile_file(std::string_view text, std::string file_name) {
-  Document document = Document::parse(text, std::move(file_name));
-  Reader root = document.root();
-  read_schema(root);
-  ProfileFile profile = read_profile(root);
-  document.finish();
-  return profile;
+  return parsed(text, std::move(file_name), read_profile);
 }
 
 Machine load_machine(std::string_view name_or_path) {

@@ -1,9 +1,8 @@
 // A model shape as text of the schema that load_model.cpp reads.
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "configs/library.h"
+#include "workload/architectures.h"
 #include "workload/mix.h"
 
 namespace bandwall {
@@ -40,20 +39,13 @@ class Hypers {
   std::string text_;
 };
 
-// The reader takes YaRN's own magnitude out again where a logarithmic multiplier stands beside it.
 std::string yarn_text(const Hyper& h) {
-  double multiplier = 0, magnitude = h.yarn_attn_factor;
-  if (h.mla_key > 0 && h.attention_scale > 0 && h.yarn_factor > 1) {
-    const double sharpness =
-        std::sqrt(h.attention_scale * std::sqrt(static_cast<double>(h.mla_key)));
-    multiplier = (sharpness - 1) / std::log(h.yarn_factor);
-    if (multiplier > 1e-9) magnitude *= 1 + 0.1 * std::log(h.yarn_factor);
-  }
+  const YarnText yarn = yarn_before_latent(h);
   std::string text = fmt::format(
       "yarn: {{factor: {}, original_context: {}, beta_fast: {}, "
       "beta_slow: {}, attn_factor: {}",
-      h.yarn_factor, h.yarn_original_context, h.yarn_beta_fast, h.yarn_beta_slow, magnitude);
-  if (multiplier > 1e-9) text += fmt::format(", log_multiplier: {}", multiplier);
+      h.yarn_factor, h.yarn_original_context, h.yarn_beta_fast, h.yarn_beta_slow, yarn.attn_factor);
+  if (yarn.log_multiplier != 0) text += fmt::format(", log_multiplier: {}", yarn.log_multiplier);
   return text + "}";
 }
 

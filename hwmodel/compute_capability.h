@@ -46,6 +46,11 @@ inline constexpr std::int64_t kRegistersPerSm = 65536, kRegistersPerBlock = 6553
                               kSubPartitions = 4, kThreadsPerBlock = 1024, kThreadsPerWarp = 32,
                               kSharedWithoutOptIn = 49152;
 
+// The hardware gives out memory and registers in steps.
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t step) {
+  return (n + step - 1) / step * step;
+}
+
 std::span<const ComputeCapability> compute_capabilities();
 const ComputeCapability* find_compute_capability(std::string_view name);  // nullptr: unknown
 std::vector<std::string> compute_capability_names();

@@ -34,6 +34,9 @@ class Error : public std::runtime_error {
   std::vector<Diagnostic> diagnostics_;
 };
 
+// Throws Error (Input) with the first 20 of them and how many more there are.
+[[noreturn]] void throw_problems(std::vector<Diagnostic> problems);
+
 [[noreturn]] void check_failed(const char* file, int line, const char* expression);
 
 }  // namespace bandwall

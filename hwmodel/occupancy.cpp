@@ -7,8 +7,6 @@
 namespace bandwall {
 namespace {
 
-std::int64_t round_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
-
 // The smallest carve-out that holds `bytes`, or all of it when none of the list does.
 std::int64_t carveout(const SmLimits& l, std::int64_t bytes) {
   for (const int kib : l.capability->carveouts) {

@@ -115,13 +115,6 @@ std::string scalar_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-std::string doubled(std::string text, char quote) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == quote) text.insert(i++, 1, quote);
-  }
-  return text;
-}
-
 std::string joined_names() {
   std::string names;
   const Json all = fields(BenchRow{});  // items() keeps a reference
@@ -135,8 +128,7 @@ std::string joined_values(const BenchRow& r, char quote, const char* between) {
   std::string text;
   const Json all = fields(r);
   for (const auto& [key, value] : all.items()) {
-    text += (text.empty() ? "" : between) +
-            fmt::format("{}{}{}", quote, doubled(scalar_text(value), quote), quote);
+    text += (text.empty() ? "" : between) + quoted(scalar_text(value), quote);
   }
   return text;
 }

@@ -24,6 +24,13 @@ void trim_right(std::string& line) {
 
 }  // namespace
 
+std::string quoted(std::string text, char quote) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == quote) text.insert(i++, 1, quote);
+  }
+  return quote + text + quote;
+}
+
 Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
 void Table::add(std::vector<std::string> cells) {

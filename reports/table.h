@@ -15,6 +15,9 @@ struct Column {
   Align align = Align::Left;
 };
 
+// The text between two of this quote, those inside doubled: a field of CSV or SQL.
+std::string quoted(std::string text, char quote = '"');
+
 class Table {
  public:
   explicit Table(std::vector<Column> columns);

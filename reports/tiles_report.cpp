@@ -43,12 +43,6 @@ std::string detail(const TileReport& r) {
   return out;
 }
 
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
 }  // namespace
 
 std::string tiles_text(const std::vector<TileReport>& reports, bool markdown) {

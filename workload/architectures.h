@@ -65,6 +65,11 @@ void set_facts(const Architecture& architecture, Hyper& hyper);
 // Latent attention: sets the scale of scores from mla_key and YaRN's logarithmic multiplier (0:
 // none), and takes YaRN's own magnitude out of the rotation when there is one.
 void derive_latent(double yarn_log_multiplier, Hyper& hyper);
+// The inverse, for writers of shapes: the multiplier, and the attention factor as files state it.
+struct YarnText {
+  double log_multiplier = 0, attn_factor = 1;
+};
+YarnText yarn_before_latent(const Hyper& hyper);
 
 // Appends a diagnostic for every hyper-parameter outside its range or inconsistent with another.
 // expected_tensors() may be called when it found nothing.

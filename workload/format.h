@@ -63,6 +63,9 @@ struct FormatInfo {
   std::int64_t values_per_block;
   std::int64_t bytes_per_block;
   bool quantized;  // values must be expanded before use
+  double bits_per_value() const {
+    return 8.0 * static_cast<double>(bytes_per_block) / static_cast<double>(values_per_block);
+  }
 };
 
 const FormatInfo& info(Format format);

@@ -288,6 +288,15 @@ void derive_latent(double yarn_log_multiplier, Hyper& h) {
   }
 }
 
+YarnText yarn_before_latent(const Hyper& h) {
+  YarnText y{0, h.yarn_attn_factor};
+  if (!h.yarn || h.mla_key == 0 || h.attention_scale <= 0 || h.yarn_factor <= 1) return y;
+  const double sharpness = std::sqrt(h.attention_scale * std::sqrt(static_cast<double>(h.mla_key)));
+  const double multiplier = (sharpness - 1) / std::log(h.yarn_factor);
+  if (std::fabs(multiplier) < 1e-9) return y;  // rounding of a scale without one
+  return {multiplier, h.yarn_attn_factor * (1.0 + 0.1 * std::log(h.yarn_factor))};
+}
+
 Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
   Keys keys(a, file, problems);
   Hyper h;

@@ -1,6 +1,5 @@
 // Hyper-parameters into metadata: the inverse of gguf_hyper.cpp, key by key.
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include <fmt/format.h>
@@ -28,13 +27,6 @@ class Writer {
   GgufHeader& header_;
 };
 
-// The multiplier that derive_latent() made the scale of scores from; 0: none.
-double yarn_log_multiplier(const Hyper& h) {
-  if (h.mla_key == 0 || !h.yarn) return 0;
-  const double sharpness = std::sqrt(h.attention_scale * std::sqrt(static_cast<double>(h.mla_key)));
-  return (sharpness - 1) / std::log(h.yarn_factor);
-}
-
 void write_latent(const Hyper& h, Writer& keys) {
   keys.number("attention.kv_lora_rank", h.kv_rank);
   if (h.q_rank > 0) keys.number("attention.q_lora_rank", h.q_rank);
@@ -53,10 +45,11 @@ void write_rope(const Hyper& h, Writer& keys) {
     keys.text("rope.scaling.type", "yarn");
     keys.real("rope.scaling.factor", h.yarn_factor);
     keys.number("rope.scaling.original_context_length", h.yarn_original_context);
-    const double multiplier = yarn_log_multiplier(h);
-    const double taken = multiplier == 0 ? 1 : 1 + 0.1 * std::log(h.yarn_factor);
-    keys.real("rope.scaling.attn_factor", h.yarn_attn_factor * taken);
-    if (multiplier != 0) keys.real("rope.scaling.yarn_log_multiplier", multiplier);
+    const YarnText yarn = yarn_before_latent(h);
+    keys.real("rope.scaling.attn_factor", yarn.attn_factor);
+    if (yarn.log_multiplier != 0) {
+      keys.real("rope.scaling.yarn_log_multiplier", yarn.log_multiplier);
+    }
     keys.real("rope.scaling.yarn_beta_fast", h.yarn_beta_fast);
     keys.real("rope.scaling.yarn_beta_slow", h.yarn_beta_slow);
   } else if (h.rope_scale != 1.0) {

@@ -150,17 +150,11 @@ constexpr HfRow kRows[] = {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 31;
 
-// Keys of one object; a number may stand under one of several names.
-class Keys {
+// A number may stand under one of several names.
+class Keys : public JsonKeys {
  public:
   Keys(const Json& json, const std::string& file, std::vector<Diagnostic>& problems)
-      : json_(json), file_(file), problems_(problems) {}
-
-  const Json* find(const char* key) const {
-    const auto it = json_.find(key);
-    return it == json_.end() || it->is_null() ? nullptr : &*it;
-  }
-  bool has(const char* key) const { return find(key) != nullptr; }
+      : JsonKeys(json, "", file, problems) {}
 
   std::int64_t integer(Names names, std::optional<std::int64_t> absent) {
     std::optional<std::int64_t> found;
@@ -190,23 +184,6 @@ class Keys {
     problem(key, "must be a number");
     return absent;
   }
-  bool flag(const char* key, bool absent) {
-    const Json* j = find(key);
-    if (j == nullptr) return absent;
-    if (j->is_boolean()) return j->get<bool>();
-    problem(key, "must be true or false");
-    return absent;
-  }
-  std::string text(const char* key) {
-    const Json* j = find(key);
-    if (j == nullptr) return {};
-    if (j->is_string()) return j->get<std::string>();
-    problem(key, "must be text");
-    return {};
-  }
-  void problem(std::string_view key, std::string_view message) {
-    problems_.push_back({file_, fmt::format("{}: {}", key, message)});
-  }
   Keys child(const Json& json) const { return {json, file_, problems_}; }
 
  private:
@@ -222,9 +199,6 @@ class Keys {
     }
     return std::nullopt;
   }
-  const Json& json_;
-  const std::string& file_;
-  std::vector<Diagnostic>& problems_;
 };
 
 const HfRow* find_row(std::string_view model_type) {
@@ -388,10 +362,6 @@ Format dtype_of(Keys& keys) {
   return text == "float32" ? Format::F32 : Format::BF16;
 }
 
-[[noreturn]] void throw_all(std::vector<Diagnostic> problems) {
-  throw Error(Error::Kind::Input, std::move(problems));
-}
-
 const HfRow& row_of(const Json& config, const Json& inner, const std::string& file) {
   std::string type;
   for (const Json* j : {&config, &inner}) {
@@ -462,7 +432,7 @@ HfConfig read_hf_config(const Json& config, const std::string& file) {
     check_hyper(a, h, file, problems);
     if (problems.empty()) check_layer_types(keys, h);
   }
-  if (!problems.empty()) throw_all(std::move(problems));
+  if (!problems.empty()) throw Error(Error::Kind::Input, std::move(problems));
   return c;
 }
 

@@ -18,17 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMostProblems = 20;
-
-[[noreturn]] void throw_all(std::vector<Diagnostic> problems) {
-  if (problems.size() > kMostProblems) {
-    const std::size_t more = problems.size() - kMostProblems;
-    problems.resize(kMostProblems);
-    problems.push_back({problems.front().where, fmt::format("and {} more problems", more)});
-  }
-  throw Error(Error::Kind::Input, std::move(problems));
-}
-
 std::vector<TensorSpec> tensors_of(const HfConfig& c, bool optional_too) {
   std::vector<TensorSpec> tensors;
   for (ExpectedTensor& t : expected_tensors(*c.architecture, c.hyper)) {
@@ -55,14 +44,19 @@ void require_possible(const std::vector<TensorSpec>& tensors, const std::string&
                                        values, kMost));
 }
 
+// part / all of total, rounded down; the product has no room in 64 bits.
+std::int64_t proportion(std::int64_t total, std::int64_t part, std::int64_t all) {
+  __extension__ using Wide = __int128;
+  return static_cast<std::int64_t>(static_cast<Wide>(total) * part / all);
+}
+
 // Hands the bytes of a module to its tensors, in proportion to their values.
 void share(const HfModule& m, Format format, std::int64_t total, std::vector<TensorSpec>& tensors) {
-  __extension__ using Wide = __int128;
   std::int64_t all = 0, seen = 0, given = 0;
   for (const std::size_t i : m.tensors) all += tensors[i].values();
   for (const std::size_t i : m.tensors) {
     seen += tensors[i].values();
-    const auto until = static_cast<std::int64_t>(static_cast<Wide>(total) * seen / all);
+    const std::int64_t until = proportion(total, seen, all);
     tensors[i].bytes += until - given;
     tensors[i].format = format;
     given = until;
@@ -159,7 +153,7 @@ class HeaderReader {
     }
     std::vector<TensorSpec> kept;
     for (std::size_t i = 0; i < modules.size(); ++i) settle(modules[i], stored_[i], tensors);
-    if (!problems_.empty()) throw_all(std::move(problems_));
+    if (!problems_.empty()) throw_problems(std::move(problems_));
     for (TensorSpec& t : tensors) {
       if (t.bytes > 0) kept.push_back(std::move(t));
     }
@@ -194,11 +188,10 @@ class HeaderReader {
     std::int64_t all = 0, given = 0, seen = 0;
     for (const std::size_t i : found) all += modules[i].values();
     for (const std::size_t i : found) {
-      __extension__ using Wide = __int128;
       seen += modules[i].values();
-      const auto until = static_cast<std::int64_t>(static_cast<Wide>(t.bytes) * seen / all);
+      const std::int64_t until = proportion(t.bytes, seen, all);
       add(stored_[i], t, p.parameter, until - given,
-          static_cast<std::int64_t>(static_cast<Wide>(t.values()) * modules[i].values() / all));
+          proportion(t.values(), modules[i].values(), all));
       given = until;
     }
   }
@@ -209,8 +202,7 @@ class HeaderReader {
     if (parameter == "weight_scale_inv") s.block_scales = true;
     if (parameter == "blocks") s.packed_blocks = true;
     if (!is_weight(parameter)) return;
-    const bool two = t.dtype == "U8" || t.dtype == "F4";
-    s.values += two && t.dtype == "U8" ? 2 * values : values;
+    s.values += t.dtype == "U8" ? 2 * values : values;
     if (t.dtype == "I32" || t.dtype == "U32") s.unknown_packing = true;
     if (bytes < s.weight_bytes) return;
     s.weight_bytes = bytes;
@@ -219,9 +211,7 @@ class HeaderReader {
 
   void settle(const HfModule& m, const Stored& s, std::vector<TensorSpec>& tensors) {
     if (s.weight_bytes == 0) {
-      const TensorSpec& t = tensors[m.tensors.front()];
-      const bool needed = required_.empty() ? is_required(t) : required_.contains(t.name);
-      if (needed) {
+      if (is_required(tensors[m.tensors.front()])) {
         problems_.push_back(
             {files_.config_name, fmt::format("tensor {}: not in the headers of the {} safetensors "
                                              "files; the folder is incomplete or of another model",
@@ -289,7 +279,7 @@ ModelSpec model_from_hf(const HfFiles& files) {
   } else {
     const HfQuant q = read_hf_quant(config, files.modelopt.empty() ? nullptr : &modelopt,
                                     files.config_name, problems);
-    if (!problems.empty()) throw_all(std::move(problems));
+    if (!problems.empty()) throw_problems(std::move(problems));
     model.tensors = tensors_of(c, false);
     require_possible(model.tensors, files.config_name);
     const std::int64_t single = apply_rules(c, q, model.tensors);

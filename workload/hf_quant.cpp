@@ -52,31 +52,10 @@ std::string lower(std::string text) {
   return text;
 }
 
-// Typed reading of one object; problems carry the key.
-class Keys {
+class Keys : public JsonKeys {
  public:
-  Keys(const Json& json, std::string path, const std::string& file,
-       std::vector<Diagnostic>& problems)
-      : json_(json), path_(std::move(path)), file_(file), problems_(problems) {}
+  using JsonKeys::JsonKeys;
 
-  const Json* find(const char* key) const {
-    const auto it = json_.find(key);
-    return it == json_.end() || it->is_null() ? nullptr : &*it;
-  }
-  std::string text(const char* key) {
-    const Json* j = find(key);
-    if (j == nullptr) return {};
-    if (j->is_string()) return j->get<std::string>();
-    problem(key, "must be text");
-    return {};
-  }
-  bool flag(const char* key, bool absent) {
-    const Json* j = find(key);
-    if (j == nullptr) return absent;
-    if (j->is_boolean()) return j->get<bool>();
-    problem(key, "must be true or false");
-    return absent;
-  }
   std::int64_t integer(const char* key, std::int64_t absent, std::int64_t low, std::int64_t high) {
     const Json* j = find(key);
     if (j == nullptr) return absent;
@@ -102,9 +81,6 @@ class Keys {
       set.add(item.get_ref<const std::string&>(), file_);
     }
   }
-  void problem(std::string_view key, std::string_view message) {
-    problems_.push_back({file_, fmt::format("{}{}: {}", path_, key, message)});
-  }
   Keys child(const Json& json, std::string_view key) const {
     return {json, fmt::format("{}{}.", path_, printable(key)), file_, problems_};
   }
@@ -119,11 +95,6 @@ class Keys {
     problem(key, fmt::format("must be a whole number from {} to {}", low, high));
     return absent;
   }
-
-  const Json& json_;
-  std::string path_;
-  const std::string& file_;
-  std::vector<Diagnostic>& problems_;
 };
 
 constexpr std::int64_t kMaxGroup = 1 << 20;

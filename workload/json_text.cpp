@@ -76,4 +76,29 @@ Json parse_json(std::string_view text, const std::string& file_name) {
   throw Error::input(file_name, "is no JSON object; this is no file of a model");
 }
 
+const Json* JsonKeys::find(const char* key) const {
+  const auto it = json_.find(key);
+  return it == json_.end() || it->is_null() ? nullptr : &*it;
+}
+
+std::string JsonKeys::text(const char* key) {
+  const Json* j = find(key);
+  if (j == nullptr) return {};
+  if (j->is_string()) return j->get<std::string>();
+  problem(key, "must be text");
+  return {};
+}
+
+bool JsonKeys::flag(const char* key, bool absent) {
+  const Json* j = find(key);
+  if (j == nullptr) return absent;
+  if (j->is_boolean()) return j->get<bool>();
+  problem(key, "must be true or false");
+  return absent;
+}
+
+void JsonKeys::problem(std::string_view key, std::string_view message) {
+  problems_.push_back({file_, fmt::format("{}{}: {}", path_, key, message)});
+}
+
 }  // namespace bandwall

@@ -7,11 +7,35 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include "hwmodel/error.h"
 
 namespace bandwall {
 
 nlohmann::json parse_json(std::string_view text, const std::string& file_name);
+
+// Typed reading of one object; what is wrong becomes a problem that names file, path and key. The
+// object, the name and the list must outlive it.
+class JsonKeys {
+ public:
+  JsonKeys(const nlohmann::json& json, std::string path, const std::string& file,
+           std::vector<Diagnostic>& problems)
+      : json_(json), path_(std::move(path)), file_(file), problems_(problems) {}
+
+  const nlohmann::json* find(const char* key) const;  // nullptr: absent or null
+  bool has(const char* key) const { return find(key) != nullptr; }
+  std::string text(const char* key);  // "" when absent
+  bool flag(const char* key, bool absent);
+  void problem(std::string_view key, std::string_view message);
+
+ protected:
+  const nlohmann::json& json_;
+  std::string path_;  // "quantization_config."
+  const std::string& file_;
+  std::vector<Diagnostic>& problems_;
+};
 
 }  // namespace bandwall

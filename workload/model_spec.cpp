@@ -16,17 +16,6 @@
 namespace bandwall {
 namespace {
 
-constexpr std::size_t kMostProblems = 20;
-
-[[noreturn]] void throw_all(std::vector<Diagnostic> problems) {
-  if (problems.size() > kMostProblems) {
-    const std::size_t more = problems.size() - kMostProblems;
-    problems.resize(kMostProblems);
-    problems.push_back({problems.front().where, fmt::format("and {} more problems", more)});
-  }
-  throw Error(Error::Kind::Input, std::move(problems));
-}
-
 struct Found {
   const GgufTensor* tensor;
   const GgufFile* file;
@@ -317,7 +306,7 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
   const GgufFile& first = files.front();
   std::vector<Diagnostic> problems;
   check_split(files, problems);
-  if (!problems.empty()) throw_all(std::move(problems));
+  if (!problems.empty()) throw_problems(std::move(problems));
   const Architecture& architecture = architecture_of(first);
 
   Tensors tensors = index_tensors(files, problems);
@@ -337,7 +326,7 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
     check_vocabulary(first, h.vocab, problems);
   }
   if (problems.empty()) check_hyper(architecture, h, first.file_name, problems);
-  if (!problems.empty()) throw_all(std::move(problems));
+  if (!problems.empty()) throw_problems(std::move(problems));
 
   std::unordered_map<std::string, TensorSpec> wanted;
   const std::set<std::string> replaced = replaced_names(tensors);
@@ -346,7 +335,7 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
     wanted.emplace(expected.spec.name, expected.spec);
   }
   check_extras(h, tensors, problems);
-  if (!problems.empty()) throw_all(std::move(problems));
+  if (!problems.empty()) throw_problems(std::move(problems));
 
   for (const GgufFile& file : files) {
     model.file_bytes += file.file_bytes;

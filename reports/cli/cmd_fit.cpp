@@ -17,24 +17,8 @@
 namespace bandwall {
 namespace {
 
-int exit_code(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::Fits:
-      return kExitDone;
-    case Verdict::TooClose:
-      return kExitTooClose;
-    case Verdict::DoesNotFit:
-      return kExitDoesNotFit;
-  }
-  return kExitFailed;
-}
-
 std::string form_of(const Arguments& a) {
   return a.choice("output", {"text", "md", "json", "csv"});
-}
-
-Placement placed(const ModelSpec& model, const Machine& machine, const FitOptions& o) {
-  return place(model, std::max(1, machine.devices), o.offload, o.engine);
 }
 
 int one_model(const Arguments& a, const std::string& text, const Target& target) {
@@ -51,7 +35,7 @@ int one_model(const Arguments& a, const std::string& text, const Target& target)
     return code;
   }
   answer.decode_ts = decode_speed(target.machine, target.backend, model.spec, answer.options,
-                                  placed(model.spec, target.machine, answer.options),
+                                  placed(target.machine, model.spec, answer.options),
                                   decode_step(model.spec, answer.options.kv));
   if (answer.fit.verdict != Verdict::Fits) {
     const std::optional<ModelShape> shape = shape_behind(text);
@@ -64,7 +48,7 @@ int one_model(const Arguments& a, const std::string& text, const Target& target)
 
 RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions& o,
                  const DecodeStep& step) {
-  const Placement p = placed(model, target.machine, o);
+  const Placement p = placed(target.machine, model, o);
   const FitReport f = fit_quick(target.machine, model, p, o);
   RankRow row;
   row.mix = model.quantization;

@@ -122,6 +122,18 @@ Bytes parse_bytes_option(const std::string& option, const std::string& text) {
                                  text));
 }
 
+int exit_code(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::Fits:
+      return kExitDone;
+    case Verdict::TooClose:
+      return kExitTooClose;
+    case Verdict::DoesNotFit:
+      return kExitDoesNotFit;
+  }
+  return kExitFailed;
+}
+
 TensorOverride parse_override(const std::string& text) {
   const std::size_t at = text.rfind('=');
   const std::string where = at == std::string::npos ? "" : text.substr(at + 1);

@@ -15,6 +15,8 @@ std::vector<OptionSpec> fit_option_table();
 
 FitOptions fit_options(const Arguments& arguments, const Target& target);
 
+int exit_code(Verdict verdict);
+
 // The machines of --machine (a list), --budget, --host-memory and the backend of each applied.
 // "this" is this host: its calibration where there is one, its memory as it is now.
 std::vector<Target> fit_targets(const Arguments& arguments);

@@ -38,9 +38,7 @@ std::string gib(Bytes b) { return fmt::format("{:.2f}", b.value() / kGiB); }
 
 std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + '"';
+  return quoted(text);
 }
 
 Json pool_json(const PoolReport& p) {

@@ -4,6 +4,7 @@
 
 #include "analysis/training.h"
 #include "hwmodel/error.h"
+#include "reports/cli/fit_options.h"
 #include "reports/training_report.h"
 
 namespace bandwall {
@@ -67,9 +68,7 @@ int fit_train(const Arguments& a, const std::string& model_text,
   fmt::print("{}", form == "json"
                        ? training_json(report, title, target.machine, options)
                        : training_text(report, title, target.machine, options, form == "md"));
-  return report.verdict == Verdict::Fits       ? kExitDone
-         : report.verdict == Verdict::TooClose ? kExitTooClose
-                                               : kExitDoesNotFit;
+  return exit_code(report.verdict);
 }
 
 }  // namespace bandwall

@@ -88,12 +88,6 @@ int failed(const std::vector<std::string>& lines, int code = kExitFailed) {
   return code;
 }
 
-}  // namespace
-}  // namespace bandwall
-
-namespace bandwall {
-namespace {
-
 int out_of_memory() {
   try {
     return failed(

@@ -8,6 +8,7 @@
 #include "configs/library.h"
 #include "hwmodel/error.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/load_model.h"
 #include "workload/plan.h"
 
 namespace bandwall {
@@ -15,25 +16,12 @@ namespace {
 
 using testing::architecture_row;
 using testing::Blob;
+using testing::failure;
 using testing::GgufWriter;
 using ::testing::HasSubstr;
+using testing::load;
 using testing::tiny_hyper;
 using testing::tiny_model;
-
-ModelSpec load(const GgufWriter& w) {
-  const Blob file = w.build();
-  const GgufFile g = parse_gguf(file, "m.gguf");
-  return model_from_gguf(std::span(&g, 1));
-}
-
-std::string failure(const GgufWriter& w) {
-  try {
-    load(w);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Architectures, Qwen2NeedsItsBiases) {
   GgufWriter w = tiny_model("qwen2");

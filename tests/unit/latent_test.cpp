@@ -6,6 +6,7 @@
 
 #include "hwmodel/error.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/load_model.h"
 #include "workload/plan.h"
 
 namespace bandwall {
@@ -13,22 +14,6 @@ namespace {
 
 using namespace testing;
 using ::testing::HasSubstr;
-
-ModelSpec load(const GgufWriter& w) {
-  const Blob file = w.build();
-  const GgufFile g = parse_gguf(file, "m.gguf");
-  return model_from_gguf(std::span(&g, 1));
-}
-
-std::string failure(const GgufWriter& w) {
-  try {
-    load(w);
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), Error::Kind::Input);
-    return e.what();
-  }
-  return "no error";
-}
 
 GgufWriter tiny() { return tiny_model("deepseek2"); }
 

@@ -4,32 +4,19 @@
 
 #include "hwmodel/error.h"
 #include "tests/support/gguf_writer.h"
+#include "tests/support/load_model.h"
 
 namespace bandwall {
 namespace {
 
 using ::testing::AllOf;
 using testing::Blob;
+using testing::failure;
 using testing::GgufWriter;
 using ::testing::HasSubstr;
+using testing::load;
 using ::testing::Not;
 using testing::tiny_model;
-
-ModelSpec load(const GgufWriter& w) {
-  const Blob file = w.build();
-  const GgufFile g = parse_gguf(file, "m.gguf");
-  return model_from_gguf(std::span(&g, 1));
-}
-
-std::string failure(const GgufWriter& w) {
-  try {
-    load(w);
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), Error::Kind::Input);
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(ModelSpec, ReadsEveryArchitecture) {
   for (const std::string& name : known_architectures()) {
