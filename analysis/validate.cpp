@@ -19,8 +19,8 @@ double active_values(const ModelSpec& model) {
   double values = 0;
   for (const TensorSpec& t : model.tensors) {
     if (t.role == Role::Other || (t.role == Role::TokenEmbedding && !h.tied_head)) continue;
-    const bool expert = t.role == Role::ExpertGate || t.role == Role::ExpertUp ||
-                        t.role == Role::ExpertDown;
+    const bool expert =
+        t.role == Role::ExpertGate || t.role == Role::ExpertUp || t.role == Role::ExpertDown;
     values += static_cast<double>(t.values()) * (expert ? share : 1);
   }
   return values;
@@ -111,9 +111,9 @@ void check_decode(const RowInputs& in, RowResult& r) {
   const double tokens = static_cast<double>(s.n_gen * s.batch);
   Window w = window_of(t, tokens);
   const Window prompts = prompts_inside(in);
-  set_result(r, {w.seconds + prompts.seconds, w.fastest + prompts.fastest,
-                 w.slowest + prompts.slowest},
-             tokens);
+  set_result(
+      r, {w.seconds + prompts.seconds, w.fastest + prompts.fastest, w.slowest + prompts.slowest},
+      tokens);
   if (m.marks.off_by_one && s.n_gen > 1) {
     r.measured *= static_cast<double>(s.n_gen - 1) / static_cast<double>(s.n_gen);
   }
@@ -216,9 +216,8 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
   for (const TensorSpec& t : in.model->tensors) {
     if (t.role != Role::Other) bytes[t.format] += t.bytes;
   }
-  const auto most = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   std::string marks;
   const auto mark = [&](bool set, const char* word) {
     if (set) marks += (marks.empty() ? "" : " ") + std::string(word);

@@ -1,5 +1,6 @@
 // Predictions beside measurements, row by row: each is predicted as its tool measured it.
-//   RowResult r = check_row({&m, &gb10, &cuda, &model, kv, 2048});   r.error == predicted/measured-1
+//   RowResult r = check_row({&m, &gb10, &cuda, &model, kv, 2048});   r.error ==
+//   predicted/measured-1
 // Decode: the mean over positions depth .. depth + n. Requests that arrive together (staggered
 // tools): those read first decode while the prompts of the others are read, so the window holds
 // B - 1 prompts besides the steps. End-to-end: a short prompt is read inside the time. Rows that
@@ -59,10 +60,10 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
 // Of the rows with these places.
 struct ErrorSummary {
   std::size_t n = 0, worst_row = 0;
-  double median = 0, p90 = 0, worst = 0;  // absolute errors
-  double bias = 0;                        // median of the signed errors
+  double median = 0, p90 = 0, worst = 0;         // absolute errors
+  double bias = 0;                               // median of the signed errors
   double naive = 0, naive_kv = 0, constant = 0;  // median absolute errors of those that have one
-  double coverage = 0;                    // share inside the band
+  double coverage = 0;                           // share inside the band
   // 1 - error / error of the better naive baseline, by medians; 0 without one.
   double skill = 0;
 };

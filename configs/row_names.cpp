@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cctype>
+#include <charconv>
 #include <cmath>
 
 #include "configs/library.h"
@@ -68,8 +68,8 @@ std::string machine_by_words(const std::string& device) {
   std::size_t most = 0;
   for (const std::string& name : machine_names()) {
     const std::vector<std::string> own = words_of(name);
-    const bool all = std::all_of(own.begin(), own.end(),
-                                 [&](const std::string& w) { return known(words, w); });
+    const bool all =
+        std::all_of(own.begin(), own.end(), [&](const std::string& w) { return known(words, w); });
     if (all && own.size() > most) {
       most = own.size();
       best = name;
@@ -122,6 +122,19 @@ std::int64_t build_of(std::string_view engine) {
   return 0;
 }
 
+// The words before the first with a digit or a bracket: the program without its version.
+std::string program_of(const std::string& text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    const std::string word = text.substr(at, end - at);
+    if (word.find_first_of("0123456789([") != std::string::npos) break;
+    out += (out.empty() ? "" : " ") + word;
+    at = end + 1;
+  }
+  return out.empty() ? text : out;
+}
+
 void find_backend(const Measurement& m, const RowNames& names, RowMeaning& r) {
   const std::vector<std::string> shipped = backend_names();
   for (const std::string& own : {m.backend, m.engine}) {
@@ -148,10 +161,8 @@ void find_backend(const Measurement& m, const RowNames& names, RowMeaning& r) {
     break;
   }
   if (r.backend.empty() || !known(shipped, r.backend)) {
-    const std::size_t detail = m.engine.find_first_of("(");
-    std::string kind = m.engine.substr(0, detail);
-    while (kind.ends_with(' ')) kind.pop_back();
-    r.problem = fmt::format("no backend describes the engine: {} on {}", kind, m.backend);
+    r.problem = fmt::format("no backend describes the engine: {} on {}", program_of(m.engine),
+                            program_of(m.backend));
   }
 }
 

@@ -45,7 +45,7 @@ struct RowNames {
   std::vector<QuantName> quants;
 };
 
-const RowNames& row_names();  // the shipped ones
+const RowNames& row_names();                                             // the shipped ones
 RowNames parse_row_names(std::string_view text, std::string file_name);  // throws Error (Input)
 
 struct RowMeaning {

@@ -30,7 +30,9 @@ class Lookup {
     if (options_.with != nullptr) asked.engine = asked.backend = options_.with->name;
     const bool here = options_.at == nullptr && m.device == "this";
     if (here && options_.host == nullptr) {
-      return {.problem = "this host is not calibrated: run bandwall calibrate"};
+      Place unknown;
+      unknown.problem = "this host is not calibrated: run bandwall calibrate";
+      return unknown;
     }
     if (here) asked.device = machine_names().front();
     const std::string key = fmt::format("{}\n{}\n{}\n{}\n{}", asked.device, asked.engine,
@@ -41,6 +43,7 @@ class Lookup {
     Place p{options_.at, options_.with, r.kv, r.n_ubatch, r.problem};
     if (!p.problem.empty()) return p;
     if (p.machine == nullptr) p.machine = here ? &options_.host->machine : machine(r.machine);
+    if (p.backend == nullptr && r.backend.empty()) p.backend = options_.otherwise;
     if (p.backend == nullptr) p.backend = here ? &options_.host->backend : backend(r.backend);
     return p;
   }
@@ -68,11 +71,13 @@ class Lookup {
  private:
   RowMeaning meaning(const Measurement& asked) {
     RowMeaning r = meaning_of(asked, row_names());
-    if (options_.with != nullptr && r.problem.starts_with("no backend")) {
+    const Backend* instead = options_.with != nullptr ? options_.with : options_.otherwise;
+    if (instead != nullptr && r.problem.starts_with("no backend")) {
       Measurement kv_only = asked;
       kv_only.engine = kv_only.backend = backend_names().front();
       const std::int64_t n_ubatch = r.n_ubatch;
       r = meaning_of(kv_only, row_names());
+      r.backend.clear();
       r.n_ubatch = n_ubatch;
     }
     return r;
@@ -101,10 +106,10 @@ bool asked_for(const std::string& wanted, const std::string& name) {
 }
 
 void check_one(const Measurement& m, const std::string& file, const ValidationOptions& options,
-               Lookup& lookup, Validation& v) {
+               Lookup& lookup, Validation& v, std::vector<RowInputs>& inputs) {
   const Lookup::Place place = lookup.place_of(m);
   if (!place.problem.empty()) {
-    v.left.push_back({file, place.problem, m.line});
+    v.left.push_back({file, place.problem, m.line, false});
     return;
   }
   if (!asked_for(options.machine, place.machine->name) ||
@@ -114,7 +119,7 @@ void check_one(const Measurement& m, const std::string& file, const ValidationOp
   }
   const Lookup::Weights weights = lookup.weights_of_row(m, place.backend->name);
   if (!weights.problem.empty()) {
-    v.left.push_back({file, weights.problem, m.line});
+    v.left.push_back({file, weights.problem, m.line, false});
     return;
   }
   const RowInputs in{&m, place.machine, place.backend, weights.model, place.kv, place.n_ubatch};
@@ -124,10 +129,28 @@ void check_one(const Measurement& m, const std::string& file, const ValidationOp
     row.of = classify(row.attributes, v.rules);
     v.rows.push_back(std::move(row));
     v.results.push_back(std::move(result));
+    inputs.push_back(in);
   } catch (const Error& e) {
-    v.left.push_back({file, e.diagnostics().front().where + ": " + e.diagnostics().front().message,
-                      m.line});
+    v.left.push_back(
+        {file, e.diagnostics().front().where + ": " + e.diagnostics().front().message, m.line});
   }
+}
+
+// The row of the same model, software and batch with the lowest depth.
+ShallowRow shallow_of(std::size_t i, const std::vector<RowInputs>& inputs, const Validation& v) {
+  ShallowRow best;
+  const Measurement& m = *inputs[i].row;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const Measurement& o = *inputs[k].row;
+    const bool same = inputs[k].model == inputs[i].model && inputs[k].machine == inputs[i].machine &&
+                      o.engine == m.engine && o.backend == m.backend && o.batch == m.batch &&
+                      o.phase == m.phase && o.marks == m.marks;
+    if (same && o.depth.value_or(0) < m.depth.value_or(0) &&
+        (best.row == nullptr || o.depth.value_or(0) < best.row->depth.value_or(0))) {
+      best = {&o, &v.results[k]};
+    }
+  }
+  return best;
 }
 
 void summarize_classes(Validation& v) {
@@ -148,9 +171,8 @@ void summarize_classes(Validation& v) {
   }
   for (std::size_t i = 0; i < failing.size(); ++i) {
     const ErrorSummary s = summarize(v.results, failing[i]);
-    const auto bar =
-        std::find_if(v.rules.bars.begin(), v.rules.bars.end(),
-                     [&](const Bar& b) { return b.name == v.rules.failing[i].bar; });
+    const auto bar = std::find_if(v.rules.bars.begin(), v.rules.bars.end(),
+                                  [&](const Bar& b) { return b.name == v.rules.failing[i].bar; });
     v.failing.push_back({s, s.n > 0 && bar != v.rules.bars.end() && meets(s, *bar)});
   }
 }
@@ -171,12 +193,16 @@ Validation validate_rows(const std::vector<MeasurementFile>& files,
   Validation v;
   v.rules = options.rules != nullptr ? *options.rules : validation_rules();
   Lookup lookup(options);
+  std::vector<RowInputs> inputs;
   for (const MeasurementFile& file : files) {
     v.files.push_back(file.name);
     v.read += file.rows.size();
     v.notes.insert(v.notes.end(), file.notes.begin(), file.notes.end());
     for (const SkippedRow& s : file.skipped) v.left.push_back({file.name, s.reason, s.line, true});
-    for (const Measurement& m : file.rows) check_one(m, file.name, options, lookup, v);
+    for (const Measurement& m : file.rows) check_one(m, file.name, options, lookup, v, inputs);
+  }
+  for (std::size_t i = 0; options.explain && i < inputs.size(); ++i) {
+    v.causes.push_back(likely_causes(inputs[i], v.results[i], shallow_of(i, inputs, v)));
   }
   summarize_classes(v);
   return v;

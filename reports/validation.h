@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/gap_causes.h"
 #include "analysis/validate.h"
 #include "configs/library.h"
 #include "configs/measurements.h"
@@ -15,12 +16,13 @@
 namespace bandwall {
 
 struct ValidationOptions {
-  std::string machine, backend;       // only rows that mean these; empty: all
-  const Machine* at = nullptr;        // every row was measured on this machine ...
-  const Backend* with = nullptr;      // ... with this backend, whatever its own words say
-  const ModelSpec* model = nullptr;   // ... of this model
-  const ProfileFile* host = nullptr;  // what the device "this" means; null: not calibrated
+  std::string machine, backend;            // only rows that mean these; empty: all
+  const Machine* at = nullptr;             // every row was measured on this machine ...
+  const Backend* with = nullptr;           // ... with this backend, whatever its own words say
+  const ModelSpec* model = nullptr;        // ... of this model
+  const ProfileFile* host = nullptr;       // what the device "this" means; null: not calibrated
   const ValidationRules* rules = nullptr;  // null: the shipped ones
+  bool explain = false;                    // causes of what lies outside its band
 };
 
 struct CheckedRow {
@@ -43,9 +45,9 @@ struct ClassSummary {
 struct Validation {
   std::vector<std::string> files;
   std::size_t read = 0;  // rows that are measurements; = rows + left that are not skipped + others
-  std::size_t others = 0;                // of other machines or backends than asked for
+  std::size_t others = 0;  // of other machines or backends than asked for
   std::vector<CheckedRow> rows;
-  std::vector<RowResult> results;        // of the same places
+  std::vector<RowResult> results;  // of the same places
   std::vector<LeftRow> left;
   std::vector<std::string> notes;
   ValidationRules rules;
@@ -53,7 +55,8 @@ struct Validation {
   ErrorSummary all, judged;                 // judged: without failing classes
 };
 
-Validation validate_rows(const std::vector<MeasurementFile>& files, const ValidationOptions& options);
+Validation validate_rows(const std::vector<MeasurementFile>& files,
+                         const ValidationOptions& options);
 
 // The shape that a row's model text names, with an own name or a publisher's; "NAME:MIX" too.
 std::optional<ModelShape> shape_of_row(const std::string& model);

@@ -20,13 +20,6 @@ std::string limit(double value) { return value > 0 ? percent(value) : ""; }
 
 std::string baseline(double error) { return error > 0 ? percent(error) : ""; }
 
-std::string worst_row(const Validation& v, const ErrorSummary& s) {
-  if (s.n == 0) return "";
-  const CheckedRow& row = v.rows[s.worst_row];
-  return fmt::format("{} {} {}, {}", row.model, row.row.quant, test_name(row.row),
-                     signed_percent(v.results[s.worst_row].error));
-}
-
 Table bars_table(const Validation& v) {
   Table t({{"class"},
            {"n", Align::Right},
@@ -45,22 +38,25 @@ Table bars_table(const Validation& v) {
   const auto add = [&](const std::string& name, const ErrorSummary& s, const Bar& bar,
                        const std::string& verdict) {
     t.add({name, fmt::format("{}", s.n), s.n ? percent(s.median) : "", limit(bar.median),
-           s.n ? percent(s.p90) : "", limit(bar.p90), s.n ? percent(s.worst) : "",
-           limit(bar.worst), s.n ? percent(s.coverage) : "", baseline(s.naive),
-           baseline(s.naive_kv), baseline(s.constant), s.n ? fmt::format("{:.2f}", s.skill) : "",
-           verdict});
+           s.n ? percent(s.p90) : "", limit(bar.p90), s.n ? percent(s.worst) : "", limit(bar.worst),
+           s.n ? percent(s.coverage) : "", baseline(s.naive), baseline(s.naive_kv),
+           baseline(s.constant), s.n ? fmt::format("{:.2f}", s.skill) : "", verdict});
   };
   for (std::size_t i = 0; i < v.bars.size(); ++i) {
     const ErrorSummary& s = v.bars[i].errors;
     add(v.rules.bars[i].name, s, v.rules.bars[i],
-        s.n == 0 ? "no rows" : v.bars[i].meets ? "holds" : "MISSED");
+        s.n == 0          ? "no rows"
+        : v.bars[i].meets ? "holds"
+                          : "MISSED");
   }
   t.rule();
   Bar none;
   const bool covered = v.judged.coverage >= v.rules.coverage_low - 1e-9 &&
                        v.judged.coverage <= v.rules.coverage_high + 1e-9;
   add("all but the failing classes", v.judged, none,
-      v.judged.n == 0 ? "no rows" : covered ? "band holds" : "band MISSED");
+      v.judged.n == 0 ? "no rows"
+      : covered       ? "band holds"
+                      : "band MISSED");
   add("all rows", v.all, none, "");
   return t;
 }
@@ -167,7 +163,8 @@ std::string summary(const Validation& v) {
 constexpr const char* kReading =
     "Error: predicted / measured - 1. naive: peak bandwidth (prefill: peak 16-bit rate) over the "
     "weights a step reads; + cache: with the bytes of the KV cache; constant: 0.55 of the peak "
-    "bandwidth over the active share of the file, for one stream. skill: 1 - median error / that of "
+    "bandwidth over the active share of the file, for one stream. skill: 1 - median error / that "
+    "of "
     "the better naive figure. inside band: the measured value lies between low and high.";
 
 template <class Show>
@@ -232,7 +229,7 @@ Json row_json(const Validation& v, std::size_t i) {
 
 std::string csv_text(std::string_view text) {
   return text.find_first_of(",\"\n\r") == std::string_view::npos ? std::string(text)
-                                                                  : quoted(std::string(text));
+                                                                 : quoted(std::string(text));
 }
 
 }  // namespace
@@ -293,8 +290,8 @@ std::string validation_csv(const Validation& v) {
   for (std::size_t i = 0; i < v.rows.size(); ++i) {
     const CheckedRow& c = v.rows[i];
     const RowResult& r = v.results[i];
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{:.4g},{:.4g},{:.4f},{},", c.file,
-                       c.row.line, csv_text(c.row.device), csv_text(c.row.engine),
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{:.4g},{:.4g},{:.4f},{},",
+                       c.file, c.row.line, csv_text(c.row.device), csv_text(c.row.engine),
                        c.attributes.at("machine"), c.attributes.at("backend"), c.model,
                        csv_text(c.row.quant), test_name(c.row), name(r.regime), r.measured,
                        r.predicted, r.low, r.high, r.error, r.inside ? 1 : 0);

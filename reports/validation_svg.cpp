@@ -54,10 +54,14 @@ Axis axis_of(const Validation& v) {
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == '&') out += "&amp;";
-    else if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (static_cast<unsigned char>(c) >= 0x20) out += c;
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (static_cast<unsigned char>(c) >= 0x20)
+      out += c;
   }
   return out;
 }
@@ -115,7 +119,7 @@ std::string validation_svg(const Validation& v) {
     const RowClass& of = v.rows[i].of;
     const bool fails = of.failing >= 0;
     const int order = fails ? 1000 : of.bar >= 0 ? of.bar : 999;
-    const std::string name = fails ? "classes known to fail"
+    const std::string name = fails         ? "classes known to fail"
                              : of.bar >= 0 ? class_name(v, of)
                                            : "of no class";
     classes[{order, name}].push_back(i);
@@ -133,9 +137,9 @@ std::string validation_svg(const Validation& v) {
                        y - 4);
     const ErrorSummary s = summarize(v.results, which);
     out += text_at(kLeft + kSide + 40, y, "start", "", key.second);
-    out += text_at(kLeft + kSide + 40, y + 14, "start", "small",
-                   fmt::format("{} rows, median {}, p90 {}", s.n, percent(s.median),
-                               percent(s.p90)));
+    out +=
+        text_at(kLeft + kSide + 40, y + 14, "start", "small",
+                fmt::format("{} rows, median {}, p90 {}", s.n, percent(s.median), percent(s.p90)));
     y += 36;
   }
   return out + "</svg>\n";

@@ -38,8 +38,8 @@ struct FailingClass {
 };
 
 struct ValidationRules {
-  std::vector<Bar> bars;              // a row counts for the first that holds
-  std::vector<FailingClass> failing;  // likewise, before the bars
+  std::vector<Bar> bars;                       // a row counts for the first that holds
+  std::vector<FailingClass> failing;           // likewise, before the bars
   double coverage_low = 0, coverage_high = 1;  // share of rows inside their band
 };
 
