@@ -69,10 +69,11 @@ void faster_decode(const RowInputs& in, const RowResult& r, const Times& t, cons
   if (in.row->batch > 1 && in.model->hyper.experts > 0) return;  // its own rule
   other_weights(in, t, p, causes);
   if (p.ts_speed_of_light > 0 && r.measured > p.ts_speed_of_light) {
-    causes.insert(causes.begin(),
-                  {"no single stream of these weights can do this: the figure counts something else",
-                   fmt::format("{:.1f} tok/s at peak bandwidth and no other cost; measured {:.1f}",
-                               p.ts_speed_of_light, r.measured)});
+    causes.insert(
+        causes.begin(),
+        {"no single stream of these weights can do this: the figure counts something else",
+         fmt::format("{:.1f} tok/s at peak bandwidth and no other cost; measured {:.1f}",
+                     p.ts_speed_of_light, r.measured)});
   }
 }
 
@@ -82,8 +83,8 @@ void shared_experts(const RowInputs& in, const Times& t, const Throughput& p, Ca
   if (in.row->batch < 2 || h.experts < 1) return;
   double bytes = 0;
   for (const TensorSpec& s : in.model->tensors) {
-    const bool expert = s.role == Role::ExpertGate || s.role == Role::ExpertUp ||
-                        s.role == Role::ExpertDown;
+    const bool expert =
+        s.role == Role::ExpertGate || s.role == Role::ExpertUp || s.role == Role::ExpertDown;
     if (expert) bytes += static_cast<double>(s.bytes) / static_cast<double>(h.experts);
   }
   const Step step{in.row->batch, 1, in.row->depth.value_or(0), in.row->batch};
@@ -111,9 +112,8 @@ void cache_rate(const RowInputs& in, const Times& t, const ShallowRow& shallow, 
   if (std::fabs(shallow.result->error) > std::fabs(t.predicted / t.measured - 1) / 2) return;
   Scenario here = decode_scenario(in), there = here;
   there.depth = shallow.row->depth.value_or(0);
-  const double bytes =
-      predict_decode(*in.machine, *in.backend, *in.model, here).bytes_kv.value() -
-      predict_decode(*in.machine, *in.backend, *in.model, there).bytes_kv.value();
+  const double bytes = predict_decode(*in.machine, *in.backend, *in.model, here).bytes_kv.value() -
+                       predict_decode(*in.machine, *in.backend, *in.model, there).bytes_kv.value();
   const double b = static_cast<double>(in.row->batch);
   const double growth = t.measured - b / shallow.result->measured;
   if (!(bytes > 0) || !(growth > 0)) return;
@@ -131,8 +131,8 @@ void cache_rate(const RowInputs& in, const Times& t, const ShallowRow& shallow, 
 void slower_decode(const RowInputs& in, const Times& t, const Throughput& p, Causes& causes) {
   const double layers = static_cast<double>(in.model->hyper.layers);
   const double per_layer = t.more() / layers;
-  const double rate = p.bytes_weights.value() / (p.bytes_weights.value() / read_bandwidth(in) +
-                                                 t.more());
+  const double rate =
+      p.bytes_weights.value() / (p.bytes_weights.value() / read_bandwidth(in) + t.more());
   const GapCause launches = {
       in.row->marks.eager ? "kernels started one by one, as the row says (eager)"
                           : "a larger fixed cost per layer: kernels started one by one (eager), an "
@@ -170,13 +170,13 @@ void decode_causes(const RowInputs& in, const RowResult& r, const ShallowRow& sh
 void prefill_causes(const RowInputs& in, const RowResult& r, Causes& causes) {
   const double n = static_cast<double>(*in.row->n_tokens);
   if (r.measured > r.high) {
+    causes.push_back({"a part of the prompt was in the cache already (prefix cache)",
+                      fmt::format("as if {:.0f} of {:.0f} tokens had been computed",
+                                  n * r.predicted / r.measured, n)});
     causes.push_back(
-        {"a part of the prompt was in the cache already (prefix cache)",
-         fmt::format("as if {:.0f} of {:.0f} tokens had been computed", n * r.predicted / r.measured,
-                     n)});
-    causes.push_back({"faster arithmetic than the backend is known for: a newer build, or products "
-                      "in a narrower format",
-                      fmt::format("{:.2f} times the predicted rate", r.measured / r.predicted)});
+        {"faster arithmetic than the backend is known for: a newer build, or products "
+         "in a narrower format",
+         fmt::format("{:.2f} times the predicted rate", r.measured / r.predicted)});
     return;
   }
   does_not_fit(in, causes);

@@ -43,7 +43,8 @@ std::string reasons(const Validation& v) {
                        100 * v.results[i].error);
     for (const GapCause& c : v.causes[i]) out += fmt::format("- {}: {}\n", c.cause, c.arithmetic);
   }
-  return out.empty() ? out : "\nLikely causes, each with the figure that would explain the gap\n" + out;
+  return out.empty() ? out
+                     : "\nLikely causes, each with the figure that would explain the gap\n" + out;
 }
 
 std::string left(const Validation& v) {
@@ -68,7 +69,8 @@ std::string comparison_text(const Validation& v, const std::string& title) {
 }
 
 std::string comparison_markdown(const Validation& v, const std::string& title) {
-  return "# " + title + "\n\n" + rows_table(v).markdown() + "\n" + summary(v) + reasons(v) + left(v);
+  return "# " + title + "\n\n" + rows_table(v).markdown() + "\n" + summary(v) + reasons(v) +
+         left(v);
 }
 
 std::string comparison_json(const Validation& v, const std::string& title) {

@@ -45,9 +45,10 @@ std::string add_llama_row(const Json& j, Measurement m, std::vector<Measurement>
   const auto n_prompt = count_of(j, "n_prompt"), n_gen = count_of(j, "n_gen");
   if (!n_prompt || !n_gen) return "n_prompt or n_gen: not stated, or no count";
   if (*n_prompt > 0 && *n_gen > 0) {
-    return fmt::format("pp{}+tg{}: prompt and generation in one time; run them apart (-p N -n 0, "
-                       "-p 0 -n N)",
-                       *n_prompt, *n_gen);
+    return fmt::format(
+        "pp{}+tg{}: prompt and generation in one time; run them apart (-p N -n 0, "
+        "-p 0 -n N)",
+        *n_prompt, *n_gen);
   }
   const auto ts = number_of(j, "avg_ts", 1e9);
   if (!ts || !(*ts > 0)) return "avg_ts: no number above 0";
@@ -67,8 +68,9 @@ std::string add_llama_row(const Json& j, Measurement m, std::vector<Measurement>
   if (m.backend.empty()) m.backend = text_of(j, "backend");
   const auto build = count_of(j, "build_number");
   const bool own = m.backend.starts_with("bandwall");
-  m.engine = own ? "bandwall-cpu"
-                 : fmt::format("llama.cpp{} (llama-bench)", build ? fmt::format(" b{}", *build) : "");
+  m.engine =
+      own ? "bandwall-cpu"
+          : fmt::format("llama.cpp{} (llama-bench)", build ? fmt::format(" b{}", *build) : "");
   if (own) m.backend = "bandwall-cpu";
   m.device = text_of(j, "gpu_info");
   if (m.device.empty()) m.device = text_of(j, "cpu_info");
@@ -108,11 +110,10 @@ std::string add_vllm_rows(const Json& j, Measurement m, std::vector<Measurement>
   const auto asked = count_of(j, "max_concurrency");
   const double busy = first_number(j, {"duration"});
   // Without a limit, the mean number of requests in flight by Little's law.
-  const double flight = busy > 0 ? requests * (ttft + tpot * (static_cast<double>(n_out) - 1)) /
-                                       (1000 * busy)
-                                 : 1;
-  m.batch = asked && *asked > 0 ? *asked
-                                : std::max<std::int64_t>(1, std::llround(std::min(flight, 1e6)));
+  const double flight =
+      busy > 0 ? requests * (ttft + tpot * (static_cast<double>(n_out) - 1)) / (1000 * busy) : 1;
+  m.batch =
+      asked && *asked > 0 ? *asked : std::max<std::int64_t>(1, std::llround(std::min(flight, 1e6)));
   m.batch = std::min<std::int64_t>(m.batch, *completed);
   if (n_out > 1 && tpot > 0) {
     Measurement tg = m;
@@ -171,8 +172,8 @@ bool add_object(const Json& j, int line, const std::string& name, Imported& into
   m.line = line;
   m.source = name;
   std::string kind, wrong;
-  if (j.contains("avg_ts") || (j.contains("n_gen") && j.contains("n_prompt") &&
-                               !j.contains("phases"))) {
+  if (j.contains("avg_ts") ||
+      (j.contains("n_gen") && j.contains("n_prompt") && !j.contains("phases"))) {
     kind = text_of(j, "backends").starts_with("bandwall") ? "bandwall bench" : "llama-bench";
     wrong = add_llama_row(j, m, into.file.rows);
   } else if (j.contains("total_output_tokens") || j.contains("median_tpot_ms") ||

@@ -252,8 +252,8 @@ bool import_llama_csv(std::string_view text, Imported& into) {
     if (one.empty()) continue;
     const std::vector<std::string> fields = csv_fields(one);
     if (fields.size() != heading.size()) {
-      into.file.skipped.push_back({line, fmt::format("{} fields, the heading has {}",
-                                                     fields.size(), heading.size())});
+      into.file.skipped.push_back(
+          {line, fmt::format("{} fields, the heading has {}", fields.size(), heading.size())});
       continue;
     }
     nlohmann::json j = nlohmann::json::object();
@@ -311,9 +311,10 @@ bool import_markdown(std::string_view text, Imported& into) {
     m.line = line;
     m.source = into.file.name;
     std::map<std::string, std::string> cell;
-    for (std::size_t i = 0; i < heading.size() && i < cells.size(); ++i) cell[heading[i]] = cells[i];
-    const std::string wrong = cells.size() < heading.size() ? "fewer cells than the heading"
-                                                            : table_row(cell, m);
+    for (std::size_t i = 0; i < heading.size() && i < cells.size(); ++i)
+      cell[heading[i]] = cells[i];
+    const std::string wrong =
+        cells.size() < heading.size() ? "fewer cells than the heading" : table_row(cell, m);
     m.engine = "llama.cpp" + build + " (llama-bench)";
     m.marks = engine_marks(m.engine);
     if (wrong.empty()) {

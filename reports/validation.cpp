@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "configs/model_names.h"
 #include "configs/row_names.h"
 #include "configs/validation_rules.h"
 #include "hwmodel/error.h"
@@ -142,9 +143,10 @@ ShallowRow shallow_of(std::size_t i, const std::vector<RowInputs>& inputs, const
   const Measurement& m = *inputs[i].row;
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     const Measurement& o = *inputs[k].row;
-    const bool same = inputs[k].model == inputs[i].model && inputs[k].machine == inputs[i].machine &&
-                      o.engine == m.engine && o.backend == m.backend && o.batch == m.batch &&
-                      o.phase == m.phase && o.marks == m.marks;
+    const bool same = inputs[k].model == inputs[i].model &&
+                      inputs[k].machine == inputs[i].machine && o.engine == m.engine &&
+                      o.backend == m.backend && o.batch == m.batch && o.phase == m.phase &&
+                      o.marks == m.marks;
     if (same && o.depth.value_or(0) < m.depth.value_or(0) &&
         (best.row == nullptr || o.depth.value_or(0) < best.row->depth.value_or(0))) {
       best = {&o, &v.results[k]};
@@ -180,12 +182,11 @@ void summarize_classes(Validation& v) {
 }  // namespace
 
 std::optional<ModelShape> shape_of_row(const std::string& model) {
-  std::string name = model.substr(0, model.rfind(':'));
-  try {
-    return load_model_shape(name);
-  } catch (const Error&) {
-    return std::nullopt;
-  }
+  const std::string name = model.substr(0, model.rfind(':'));
+  const std::vector<std::string> own = model_names();
+  if (std::find(own.begin(), own.end(), name) != own.end()) return load_model_shape(name);
+  const std::optional<std::string> shape = shape_named(name);
+  return shape ? std::optional(load_model_shape(*shape)) : std::nullopt;
 }
 
 Validation validate_rows(const std::vector<MeasurementFile>& files,

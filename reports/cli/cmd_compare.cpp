@@ -18,19 +18,19 @@ constexpr std::int64_t kMostBytes = 64'000'000;
 
 struct Held {
   std::optional<Target> target;
-  std::optional<ModelChoice> model;
+  std::optional<ModelSpec> model;
   std::optional<ProfileFile> host;
 };
 
 Held held_against(const Arguments& a) {
   Held h;
   if (a.has("machine")) {
-    h.target = choose_target(a.text("machine"), a.optional_text("backend"),
-                             a.optional_text("profile"));
+    h.target =
+        choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
   } else if (a.has("backend")) {
     throw Error::input("--backend", "stands alone; name the machine too (--machine)");
   }
-  if (a.has("model")) h.model = choose_model(a.text("model"), a.text("mix"));
+  if (a.has("model")) h.model = choose_model(a.text("model"), a.text("mix")).spec;
   if (!a.has("model") && a.has("mix")) throw Error::input("--mix", "is of no --model");
   const std::string path = a.optional_text("profile").value_or(default_profile_path());
   if (!path.empty() && (a.has("profile") || std::filesystem::exists(path))) {
@@ -79,7 +79,7 @@ int run_compare(const Arguments& a) {
     options.with = &held.target->backend;
   }
   if (held.target) options.otherwise = &held.target->backend;
-  if (held.model) options.model = &held.model->spec;
+  if (held.model) options.model = &*held.model;
   if (held.host) options.host = &*held.host;
   const Validation v = validate_rows(files, options);
   if (v.rows.empty()) nothing_predicted(v);
@@ -93,14 +93,15 @@ int run_compare(const Arguments& a) {
 }  // namespace
 
 CommandSpec command_compare() {
-  CommandSpec c{"compare",
-                "compare FILE ... --machine M [--backend B] [OPTIONS]",
-                "results of llama-bench, llama-server, vLLM or bandwall beside predictions, with the "
-                "likely cause of each gap",
-                1,
-                1000,
-                {},
-                run_compare};
+  CommandSpec c{
+      "compare",
+      "compare FILE ... --machine M [--backend B] [OPTIONS]",
+      "results of llama-bench, llama-server, vLLM or bandwall beside predictions, with the "
+      "likely cause of each gap",
+      1,
+      1000,
+      {},
+      run_compare};
   c.options = {
       {"machine,M", "NAME", "", "where it was measured: a shipped machine, a YAML file, 'this'"},
       {"backend", "NAME", "", "the software; otherwise what the file says, or the machine's usual"},
