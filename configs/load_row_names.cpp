@@ -53,7 +53,8 @@ RowNames read_row_names(Reader& root) {
   RowNames names;
   if (root.integer("schema", 0, 1000) != 1) root.problem("schema", "is not 1");
   for (Reader& r : root.children("machines")) {
-    names.machines.push_back({needed_patterns(r, "device"), r.text("machine")});
+    names.machines.push_back(
+        {needed_patterns(r, "device"), r.optional_text("machine").value_or("")});
   }
   for (Reader& r : root.children("backends")) {
     BackendName b;
@@ -64,8 +65,8 @@ RowNames read_row_names(Reader& root) {
     for (const std::string& key : r.keys()) {
       if (key == "eager") b.eager = r.flag("eager", false);
     }
-    b.backend = r.text("backend");
-    b.n_ubatch = r.integer("n_ubatch", 1, 1'000'000);
+    b.backend = r.optional_text("backend").value_or("");
+    b.n_ubatch = r.optional_integer("n_ubatch", 1, 1'000'000).value_or(b.n_ubatch);
     names.backends.push_back(std::move(b));
   }
   for (Reader& r : root.children("kv")) {

@@ -98,11 +98,11 @@ void find_machine(const Measurement& m, const RowNames& names, RowMeaning& r) {
     r.problem = "devices of several kinds together: " + m.device;
     return;
   }
-  std::string single;
-  for (const DeviceName& d : names.machines) {
-    if (single.empty() && any_matches(d.device, device)) single = d.machine;
-  }
-  if (single.empty()) single = machine_by_words(device);
+  const auto listed =
+      std::find_if(names.machines.begin(), names.machines.end(),
+                   [&](const DeviceName& d) { return any_matches(d.device, device); });
+  const std::string single =
+      listed != names.machines.end() ? listed->machine : machine_by_words(device);
   if (single.empty() || !known(machine_names(), single)) {
     r.problem = "no machine describes the device: " + m.device;
     return;
@@ -162,7 +162,7 @@ void find_backend(const Measurement& m, const RowNames& names, RowMeaning& r) {
   }
   if (r.backend.empty() || !known(shipped, r.backend)) {
     r.problem = fmt::format("no backend describes the engine: {} on {}", program_of(m.engine),
-                            program_of(m.backend));
+                            words_of(m.backend).empty() ? "unstated" : words_of(m.backend)[0]);
   }
 }
 
@@ -198,6 +198,18 @@ std::string scaled_to_file(ModelSpec& model, double file_bytes) {
   }
   model.bytes_note += "; feed-forward tensors scaled to the size of the file";
   return "";
+}
+
+// A published mix of exactly this size: files keep the label of what was not quantized ("F16").
+void relabel(ModelMeaning& w, const ModelShape& shape, double file_bytes) {
+  for (const PublishedMix& p : shape.published) {
+    ModelSpec other = model_from_shape(shape, p.name);
+    const double bytes = static_cast<double>(other.weight_bytes());
+    if (std::fabs(file_bytes / bytes - 1) > kSameSize) continue;
+    w.model = std::move(other);
+    w.problem.clear();
+    return;
+  }
 }
 
 // "Q4_K_M (86 GB)": the mix alone; sizes in the text are not read.
@@ -275,7 +287,9 @@ ModelMeaning weights_of(const Measurement& m, const ModelShape& shape, std::stri
     w.problem = fmt::format("the quantization {} is not of this model", quant);
     return w;
   }
-  if (m.file_gib > 0) w.problem = scaled_to_file(w.model, m.file_gib * kGiB);
+  if (!(m.file_gib > 0)) return w;
+  w.problem = scaled_to_file(w.model, m.file_gib * kGiB);
+  if (!w.problem.empty()) relabel(w, shape, m.file_gib * kGiB);
   return w;
 }
 

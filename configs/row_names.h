@@ -19,13 +19,13 @@ namespace bandwall {
 
 struct DeviceName {
   std::vector<std::string> device;  // patterns, lower case
-  std::string machine;
+  std::string machine;              // empty: none of the shipped ones
 };
 struct BackendName {
   std::vector<std::string> engine, stack;  // stack empty: any
   std::int64_t from_build = 0, to_build = 1'000'000'000;
   std::optional<bool> eager;  // only rows with that mark, or only those without
-  std::string backend;
+  std::string backend;        // empty: the engine is known to be none of the shipped ones
   std::int64_t n_ubatch = 512;
 };
 struct KvName {

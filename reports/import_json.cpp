@@ -123,9 +123,10 @@ std::string add_vllm_rows(const Json& j, Measurement m, std::vector<Measurement>
     tg.depth = n_in;
     tg.tok_s = static_cast<double>(m.batch) * 1000 / tpot;  // TPOT leaves the first token out
     tg.marks = engine_marks(tg.engine);
+    if (!(tg.tok_s <= 1e9)) return "the time per token is no time";
     rows.push_back(std::move(tg));
   }
-  if (m.batch == 1 && n_in > 0 && ttft > 0) {
+  if (m.batch == 1 && n_in > 0 && static_cast<double>(n_in) * 1000 / ttft <= 1e9) {
     m.phase = MeasuredPhase::Prefill;
     m.n_tokens = n_in;
     m.depth = 0;

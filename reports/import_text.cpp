@@ -346,7 +346,8 @@ bool import_timing_log(std::string_view text, Imported& into) {
     }
     known = true;
     if (of_prompt) prompt = timing->tokens;
-    if (timing->tokens < 1 || !(timing->ms > 0)) {
+    const double speed = static_cast<double>(timing->tokens) * 1000 / timing->ms;
+    if (timing->tokens < 1 || !(speed <= 1e9)) {
       into.file.skipped.push_back({line, "no token was timed"});
       continue;
     }
@@ -355,9 +356,9 @@ bool import_timing_log(std::string_view text, Imported& into) {
     m.phase = of_prompt ? MeasuredPhase::Prefill : MeasuredPhase::Decode;
     m.n_tokens = timing->tokens;
     m.depth = of_prompt ? 0 : prompt;
-    m.tok_s = static_cast<double>(timing->tokens) * 1000 / timing->ms;
+    m.tok_s = speed;
     if (m.type_k.empty() != m.type_v.empty()) m.type_k = m.type_v = "";
-    if (m.tok_s <= 1e9) into.file.rows.push_back(std::move(m));
+    into.file.rows.push_back(std::move(m));
   }
   if (known) into.kind = "llama.cpp log";
   return known;

@@ -19,7 +19,7 @@ struct ValidationOptions {
   std::string machine, backend;            // only rows that mean these; empty: all
   const Machine* at = nullptr;             // every row was measured on this machine ...
   const Backend* with = nullptr;           // ... with this backend, whatever its own words say
-  const Backend* otherwise = nullptr;  // ... where its words lead to no backend
+  const Backend* otherwise = nullptr;      // ... where its words lead to no backend
   const ModelSpec* model = nullptr;        // ... of this model
   const ProfileFile* host = nullptr;       // what the device "this" means; null: not calibrated
   const ValidationRules* rules = nullptr;  // null: the shipped ones
@@ -48,7 +48,7 @@ struct Validation {
   std::size_t read = 0;  // rows that are measurements; = rows + left that are not skipped + others
   std::size_t others = 0;  // of other machines or backends than asked for
   std::vector<CheckedRow> rows;
-  std::vector<RowResult> results;  // of the same places
+  std::vector<RowResult> results;             // of the same places
   std::vector<std::vector<GapCause>> causes;  // likewise, when asked for
   std::vector<LeftRow> left;
   std::vector<std::string> notes;
