@@ -151,6 +151,7 @@ void find_backend(const Measurement& m, const RowNames& names, RowMeaning& r) {
   for (const BackendName& b : names.backends) {
     if (!any_matches(b.engine, engine)) continue;
     if (!b.stack.empty() && !any_matches(b.stack, stack)) continue;
+    if (!b.backend.empty() && !known(shipped, b.backend)) continue;
     if (b.eager && *b.eager != m.marks.eager) continue;
     // A row without a build number is taken as of the newest family.
     if (build > 0 ? build < b.from_build || build > b.to_build : b.to_build < 1'000'000'000) {

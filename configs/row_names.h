@@ -22,7 +22,8 @@ struct DeviceName {
   std::string machine;              // empty: none of the shipped ones
 };
 struct BackendName {
-  std::vector<std::string> engine, stack;  // stack empty: any
+  // Patterns; stack empty: any. An entry whose backend is not shipped is passed over.
+  std::vector<std::string> engine, stack;
   std::int64_t from_build = 0, to_build = 1'000'000'000;
   std::optional<bool> eager;  // only rows with that mark, or only those without
   std::string backend;        // empty: the engine is known to be none of the shipped ones
