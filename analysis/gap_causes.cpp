@@ -140,10 +140,10 @@ void slower_decode(const RowInputs& in, const Times& t, const Throughput& p, Cau
       fmt::format("{:.2f} ms more per step / {:.0f} layers = {:.0f} us per layer", 1e3 * t.more(),
                   layers, 1e6 * per_layer)};
   const GapCause bandwidth = {
-      "weights stream at a lower rate: power or clock limit, memory shared with others, or a "
-      "format that costs unpacking",
-      fmt::format("{} per step would come at {} instead of {}", human(p.bytes_weights),
-                  human(BytesPerSecond(rate)), human(BytesPerSecond(read_bandwidth(in))))};
+      "weights stream at a lower rate (power limit, shared memory)",
+      fmt::format("{} per step would come at {} instead of {}; a format may cost unpacking too",
+                  human(p.bytes_weights), human(BytesPerSecond(rate)),
+                  human(BytesPerSecond(read_bandwidth(in))))};
   // Fixed costs show in light steps, bandwidth in heavy ones.
   const bool light = p.bytes_weights.value() / read_bandwidth(in) < 0.02;
   const bool plausible = per_layer > 10e-6 && per_layer < 2e-3;
@@ -167,7 +167,24 @@ void decode_causes(const RowInputs& in, const RowResult& r, const ShallowRow& sh
   }
 }
 
-void prefill_causes(const RowInputs& in, const RowResult& r, Causes& causes) {
+// The gap of a prompt that grows with the cache before it.
+void attention_rate(const RowInputs& in, const RowResult& r, const ShallowRow& shallow,
+                    Causes& causes) {
+  if (shallow.row == nullptr || shallow.row->n_tokens != in.row->n_tokens) return;
+  const double n = static_cast<double>(*in.row->n_tokens);
+  const double measured = n / r.measured - n / shallow.result->measured;
+  const double predicted = n / r.predicted - n / shallow.result->predicted;
+  if (!(predicted > 0) || !(measured > 1.3 * predicted)) return;
+  causes.push_back(
+      {"attention over the cache runs at a lower rate",
+       fmt::format(
+           "{:.1f} ms more than at depth {}, {:.1f} ms expected: {:.2f} of the rate; no flash "
+           "attention, or a kernel without matrix units",
+           1e3 * measured, shallow.row->depth.value_or(0), 1e3 * predicted, predicted / measured)});
+}
+
+void prefill_causes(const RowInputs& in, const RowResult& r, const ShallowRow& shallow,
+                    Causes& causes) {
   const double n = static_cast<double>(*in.row->n_tokens);
   if (r.measured > r.high) {
     causes.push_back({"a part of the prompt was in the cache already (prefix cache)",
@@ -180,12 +197,14 @@ void prefill_causes(const RowInputs& in, const RowResult& r, Causes& causes) {
     return;
   }
   does_not_fit(in, causes);
+  attention_rate(in, r, shallow, causes);
   Scenario s;
   s.kv = in.kv;
   s.depth = in.row->depth.value_or(0);
   s.n_prompt = *in.row->n_tokens;
-  const std::int64_t now = in.row->ubatch.value_or(in.n_ubatch);
-  for (std::int64_t ubatch = std::min(now, s.n_prompt) / 2; ubatch >= 32; ubatch /= 2) {
+  const std::int64_t now = in.n_ubatch;  // a row that states its own leaves nothing to ask
+  const std::int64_t most = in.row->ubatch ? 0 : std::min(now, s.n_prompt) / 2;
+  for (std::int64_t ubatch = most; ubatch >= 32; ubatch /= 2) {
     s.n_ubatch = ubatch;
     const double ts = predict_prefill(*in.machine, *in.backend, *in.model, s).ts;
     if (std::fabs(ts / r.measured - 1) < 0.10) {
@@ -197,10 +216,11 @@ void prefill_causes(const RowInputs& in, const RowResult& r, Causes& causes) {
     }
   }
   causes.push_back(
-      {"the products run at a lower rate: clock or power limit, small experts, another kernel, "
-       "warm-up inside the time",
-       fmt::format("{:.2f} of the predicted rate, {:.1f} ms more for the prompt",
-                   r.measured / r.predicted, 1e3 * n * (1 / r.measured - 1 / r.predicted))});
+      {"the products run at a lower rate",
+       fmt::format(
+           "{:.2f} of the predicted rate, {:.1f} ms more for the prompt: clock limit, small "
+           "experts, another kernel, warm-up inside the time",
+           r.measured / r.predicted, 1e3 * n * (1 / r.measured - 1 / r.predicted))});
 }
 
 }  // namespace
@@ -210,7 +230,7 @@ std::vector<GapCause> likely_causes(const RowInputs& in, const RowResult& r,
   Causes causes;
   if (r.inside || !(r.measured > 0) || !(r.predicted > 0)) return causes;
   if (in.row->phase == MeasuredPhase::Prefill) {
-    prefill_causes(in, r, causes);
+    prefill_causes(in, r, shallow, causes);
   } else {
     decode_causes(in, r, shallow, causes);
   }
