@@ -156,8 +156,8 @@ TEST(ImportResults, VllmBenchServe) {
 
 TEST(ImportResults, OwnRunsAndRows) {
   const Imported run = import_results(
-      R"({"model": "gpt-oss-20b.gguf", "quantization": "MXFP4_MOE", "n_prompt": 512, "type_k": "f16",)"
-      R"( "type_v": "f16", "phases": [{"phase": "prefill", "tokens": 512,)"
+      R"({"model": "gpt-oss-20b.gguf", "quantization": "MXFP4_MOE", "n_prompt": 512,)"
+      R"( "type_k": "f16", "type_v": "f16", "phases": [{"phase": "prefill", "tokens": 512,)"
       R"( "measured_tokens_per_second": 90.5}, {"phase": "decode", "tokens": 32,)"
       R"( "measured_tokens_per_second": 12.5}, 7, {"phase": "decode"}]})",
       "run.json");
