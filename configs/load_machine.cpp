@@ -93,6 +93,12 @@ void check_machine(Reader& r, const Machine& m) {
                      std::string::npos;
   if (!plain) r.problem("name", "may hold small letters, digits, '.', '-' and '_' only");
   if (m.pools.empty()) r.problem("pools", "at least one memory pool is wanted");
+  for (std::size_t i = 1; i < m.pools.size(); ++i) {
+    if (m.pools[i].name == "host") continue;
+    r.problem("pools", fmt::format("\"{}\" stands after the first pool; only \"host\" may: memory "
+                                   "of the computer around a card",
+                                   m.pools[i].name));
+  }
   if (m.device_link && m.link(*m.device_link) == nullptr) {
     r.problem("device_link", fmt::format("\"{}\" is none of links", *m.device_link));
   }

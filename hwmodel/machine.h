@@ -42,6 +42,10 @@ struct RateCurve {
   friend bool operator==(const RateCurve&, const RateCurve&) = default;
 };
 
+// The first pool is the device's. A card ("vram") may have a second one, "host": memory beside it
+// that the CPU reads (capacity less what the system keeps, peak, and what a plain read by all cores
+// reaches), joined to the card by the link "pcie" (bandwidth of one direction; latency of one small
+// copy and the wait for it).
 struct MemoryPool {
   std::string name;                    // "unified", "vram", "host"
   Sourced<Bytes> installed, visible, reserve;   // usable = visible - reserve
@@ -81,7 +85,7 @@ struct Link {
 struct Machine {
   std::string name, title;
   int devices = 1;                     // "2xgb10": two of them joined by `device_link`
-  std::vector<MemoryPool> pools;       // first = where weights and KV live
+  std::vector<MemoryPool> pools;       // first = where weights and KV live, then "host" or none
   std::vector<CacheLevel> caches;
   std::vector<RateCurve> read_curves;  // measured machines; empty = pool.achievable everywhere
   std::vector<ComputeRate> compute;

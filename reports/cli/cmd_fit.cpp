@@ -55,9 +55,10 @@ RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions&
   row.machine = target.machine.name;
   row.weight_bytes = model.weight_bytes();
   row.verdict = f.verdict;
-  row.needed = f.needed;
-  row.usable = f.usable;
-  row.headroom = f.headroom;
+  const Deciding d = deciding(f);
+  row.needed = d.needed;
+  row.usable = d.usable;
+  row.headroom = d.headroom;
   if (f.verdict != Verdict::DoesNotFit) {
     row.decode_ts = decode_speed(target.machine, target.backend, model, o, p, step);
   }

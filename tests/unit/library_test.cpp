@@ -276,6 +276,15 @@ TEST(BackendFor, ScalesToAnotherMachine) {
   }
 }
 
+TEST(BackendFor, BorrowingAgainChangesNothing) {
+  const Backend b = load_backend("llama.cpp-cuda");
+  for (const std::string& name : machine_names()) {
+    const Machine m = load_machine(name);
+    const Backend once = backend_for(b, m);
+    EXPECT_EQ(backend_for(once, m), once) << name;
+  }
+}
+
 TEST(BackendFor, LeavesOutWhatItCannotScale) {
   const Backend b = load_backend("llama.cpp-cuda");
   const Backend apple = backend_for(b, load_machine("m3-ultra"));  // bf16 rate unknown
