@@ -64,6 +64,7 @@ struct Throughput {
   Basis basis;
   Bytes bytes_weights, bytes_kv;  // of one decode step (or of the whole prompt)
   bool known_limit = false;       // as in Prediction
+  Flops flops;                    // likewise
   std::vector<std::string> notes;
 };
 Throughput predict_decode(const Machine&, const Backend&, const ModelSpec&, const Scenario&);

@@ -71,6 +71,7 @@ Throughput predict_decode(const Machine& machine, const Backend& backend, const 
   const Traffic traffic = p.ledger.traffic();
   t.bytes_weights = traffic.weights;
   t.bytes_kv = traffic.kv_read + traffic.kv_written + traffic.state;
+  t.flops = p.ledger.flops();
   return t;
 }
 
@@ -95,6 +96,7 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
     const Traffic traffic = p.ledger.traffic();
     t.bytes_weights += traffic.weights * times;
     t.bytes_kv += (traffic.kv_read + traffic.kv_written + traffic.state) * times;
+    t.flops += p.ledger.flops() * times;
     if (p.step > most) {
       most = p.step;
       adopt(t, p);
@@ -115,6 +117,7 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
             high);
   t.bytes_weights = t.bytes_weights * groups;
   t.bytes_kv = t.bytes_kv * groups;
+  t.flops = t.flops * groups;
   return t;
 }
 
