@@ -115,7 +115,7 @@ bool has_latent_or_state(const ModelSpec& model) {
 }
 
 void add_notes(const Machine& machine, const Backend& fitted, const ModelSpec& model,
-               const Plan& plan, const PricingGaps& gaps, Prediction& p) {
+               const Plan& plan, const Routing& routing, const PricingGaps& gaps, Prediction& p) {
   if (!gaps.formats.empty()) {
     // K-quants stream 10-15 % below Q8_0 on the same chip; an unknown format may do as badly.
     widen(p, 0.95, 1.15,
@@ -138,7 +138,8 @@ void add_notes(const Machine& machine, const Backend& fitted, const ModelSpec& m
         "structural extrapolation: latent attention or recurrent layers have more and smaller ops "
         "than the models this backend was calibrated on");
   }
-  const bool batch_of_experts = plan.step.sequences > 1 && model.hyper.experts > 0;
+  const bool batch_of_experts =
+      plan.step.sequences > 1 && model.hyper.experts > 0 && !routing.recorded;
   if (batch_of_experts && fitted.routing_concentration) {
     widen(p, 0.85, 1.1,
           fmt::format("expert routing as skewed as in the backend's rows (concentration {}); other "
@@ -227,7 +228,7 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
   const Band band = band_of(p.basis, step.tokens_per_sequence > 2);
   p.low = band.low;
   p.high = band.high;
-  add_notes(machine, fitted, model, plan, gaps, p);
+  add_notes(machine, fitted, model, plan, routing, gaps, p);
   add_known_limits(machine, fitted, model, step, p);
   return p;
 }

@@ -10,6 +10,7 @@
 // Pure: no I/O, no clock. Unknown formats use the backend's default and lower the basis.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,12 @@ struct Scenario {
   std::int64_t n_prompt = 0, n_gen = 0, depth = 0, batch = 1, n_ubatch = 512;
   KvConfig kv;
   int threads = 0;
+  std::shared_ptr<const ExpertShares> shares = nullptr;  // as recorded; absent: the backend's skew
 };
+// The experts of a step of the scenario.
+Routing routing_of(const Backend& backend, const ModelSpec& model, const Scenario& scenario,
+                   const Step& step);
+
 struct Throughput {
   double ts = 0, ts_low = 0, ts_high = 0, ts_speed_of_light = 0;
   Seconds total;

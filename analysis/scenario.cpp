@@ -48,10 +48,16 @@ void adopt(Throughput& t, const Prediction& p) {
 
 Prediction step_of(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const Scenario& s, const Step& step) {
-  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, step), s.threads);
+  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, s, step), s.threads);
 }
 
 }  // namespace
+
+Routing routing_of(const Backend& backend, const ModelSpec& model, const Scenario& scenario,
+                   const Step& step) {
+  return scenario.shares ? recorded_routing(model, step, *scenario.shares)
+                         : routing_of(backend, model, step);
+}
 
 Throughput predict_decode(const Machine& machine, const Backend& backend, const ModelSpec& model,
                           const Scenario& s) {

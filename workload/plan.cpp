@@ -410,6 +410,21 @@ Routing expected_routing(const ModelSpec& model, const Step& step, double concen
   return routing;
 }
 
+Routing recorded_routing(const ModelSpec& model, const Step& step, const ExpertShares& shares) {
+  Routing routing = expected_routing(model, step);
+  routing.recorded = true;
+  const std::size_t layers = std::min(shares.layers.size(), routing.distinct_experts.size());
+  for (std::size_t l = 0; l < layers; ++l) {
+    if (shares.layers[l].empty() || !(routing.distinct_experts[l] > 0)) continue;
+    const bool last = l + 1 == routing.distinct_experts.size();
+    const double n = static_cast<double>(last ? step.output_rows : step.tokens());
+    double distinct = 0;
+    for (const double p : shares.layers[l]) distinct += 1 - std::pow(1 - std::min(p, 1.0), n);
+    routing.distinct_experts[l] = distinct;
+  }
+  return routing;
+}
+
 VisibleCells visible_cells(const Hyper& hyper, std::int64_t layer, std::int64_t tokens,
                            std::int64_t past) {
   const std::int64_t end = past + tokens;

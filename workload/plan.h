@@ -36,6 +36,7 @@ struct Step {
 // expectations; a recorded routing has whole numbers.
 struct Routing {
   std::vector<double> distinct_experts;
+  bool recorded = false;  // from routers at work, not from an assumption
 };
 
 // Distinct ones of E experts after n tokens that choose k each. Uniform and independent:
@@ -47,6 +48,15 @@ Routing expected_routing(const ModelSpec& model, std::int64_t tokens, double con
 // The same for the positions of a step; in the last layer only those whose logits are wanted
 // choose.
 Routing expected_routing(const ModelSpec& model, const Step& step, double concentration = 0);
+
+// Share of the tokens that chose each expert, by layer; a layer's shares sum to the experts used per
+// token. An empty layer was not recorded.
+struct ExpertShares {
+  std::vector<std::vector<double>> layers;
+};
+// Distinct experts of n tokens that choose independently of each other with these shares:
+// sum over experts of 1 - (1 - p_e)^n. Layers without a record are taken as uniform.
+Routing recorded_routing(const ModelSpec& model, const Step& step, const ExpertShares& shares);
 
 struct WeightStream {
   Format format;
