@@ -48,7 +48,8 @@ void adopt(Throughput& t, const Prediction& p) {
 
 Prediction step_of(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const Scenario& s, const Step& step) {
-  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, s, step), s.threads);
+  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, s, step),
+                 s.threads);
 }
 
 }  // namespace

@@ -60,7 +60,8 @@ ExpertShares read_routing(std::string_view text, const std::string& file, const 
   };
   const Json j = Json::parse(text, nullptr, false);
   const Json* phases = member(j, "phases");
-  if (phases == nullptr || !phases->is_array()) refuse("is no record of routing: no list \"phases\"");
+  if (phases == nullptr || !phases->is_array())
+    refuse("is no record of routing: no list \"phases\"");
   const Json* experts = member(j, "experts");
   if (experts == nullptr || *experts != h.experts) {
     refuse(fmt::format("is of a model with other experts; this one has {}", h.experts));

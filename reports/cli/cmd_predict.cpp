@@ -173,7 +173,8 @@ CommandSpec command_predict() {
       option_threads(),
       option_profile(),
       option_set(),
-      {"routing", "FILE", "", "expert choices recorded by `run --routing`, instead of assumed ones"},
+      {"routing", "FILE", "",
+       "expert choices recorded by `run --routing`, instead of assumed ones"},
       option_output("text", "text, md, json")};
   for (const OptionSpec& o : options_more()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
