@@ -50,7 +50,7 @@ Routing expected_routing(const ModelSpec& model, std::int64_t tokens, double con
 Routing expected_routing(const ModelSpec& model, const Step& step, double concentration = 0);
 
 // Share of the tokens that chose each expert, by layer; a layer's shares sum to the experts used by
-// token. An empty layer was not recorded.
+// a token. An empty layer was not recorded.
 struct ExpertShares {
   std::vector<std::vector<double>> layers;
 };
