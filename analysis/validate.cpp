@@ -119,31 +119,12 @@ void check_decode(const RowInputs& in, RowResult& r) {
   }
 }
 
-// Prompts shorter than a micro-batch share one.
-bool check_packed(const RowInputs& in, const Scenario& s, RowResult& r) {
-  const std::int64_t together = std::min(s.batch, s.n_ubatch / s.n_prompt);
-  if (together < 2) return false;
-  const Step step{together, s.n_prompt, s.depth, together};
-  const Prediction p = predict(*in.machine, *in.backend, *in.model, s.kv, step,
-                               expected_routing(*in.model, step), s.threads);
-  const double tokens = static_cast<double>(step.tokens());
-  set_result(r,
-             {p.step.value(), std::max(p.step.value() * p.low, p.speed_of_light.value()),
-              p.step.value() * p.high},
-             tokens);
-  r.bound = p.bound;
-  r.basis = p.basis;
-  r.notes = p.notes;
-  return true;
-}
-
 void check_prefill(const RowInputs& in, RowResult& r) {
   if (!in.row->n_tokens) throw Error::input("n_tokens", "the length of the prompt is not stated");
   Scenario s = scenario_of(in);
   s.n_prompt = *in.row->n_tokens;
   const double compute = peak_compute(*in.machine), values = active_values(*in.model);
   if (compute > 0 && values > 0) r.naive = r.naive_kv = compute / (2 * values);
-  if (check_packed(in, s, r)) return;
   const Throughput t = predict_prefill(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;

@@ -19,8 +19,8 @@ class Maker {
     m.name = "m" + std::to_string(random_() % 1000);
     if (often()) m.title = note();
     if (often()) m.default_backend = note();
-    m.pools.push_back(pool("pool " + std::to_string(random_() % 10)));
-    if (random_() % 2 == 0) m.pools.push_back(pool("host"));
+    m.pools.push_back(pool("vram"));
+    if (often()) m.pools.push_back(pool("host"));
     for (std::uint64_t i = 0; i < random_() % 3; ++i) {
       m.caches.push_back({"L" + std::to_string(i), figure(size())});
     }
@@ -40,7 +40,6 @@ class Maker {
       m.devices = 1 + static_cast<int>(random_() % 64);
     }
     if (often()) m.power = figure(Watts(140.5));
-    if (often()) m.energy = EnergyFigures{figure(Watts(15.5)), figure(1.1e-10), figure(1.4e-12)};
     if (often()) m.price_usd = figure(4699.99);
     return m;
   }
@@ -112,9 +111,9 @@ class Maker {
   Q rate() {
     return Q(std::uniform_real_distribution<double>(1, 1e15)(random_));
   }
-  MemoryPool pool(std::string name) {
+  MemoryPool pool(const char* name) {
     MemoryPool pool;
-    pool.name = std::move(name);
+    pool.name = name;
     pool.installed = figure(size() + Bytes(10));
     pool.visible = figure(pool.installed.value);
     pool.reserve = figure(Bytes(static_cast<double>(random_() % 2)));
