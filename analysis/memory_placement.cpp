@@ -122,7 +122,7 @@ class Placer {
     for (const Pattern& pattern : patterns_) {
       if (std::regex_search(t.name, pattern.regex)) return pattern.where;
     }
-    if (t.role == Role::TokenEmbedding) return rules_.table_on_host ? kHost : 0;
+    if (is_table(t)) return rules_.table_on_host ? kHost : 0;
     if (is_expert(t.role) && t.layer >= 0 && t.layer < offload_.cpu_expert_layers) return kHost;
     return p_.layer_where[block(t)];
   }
@@ -136,13 +136,17 @@ class Placer {
   // Weights whose block is not known: taken as spread over the devices.
   static bool of_no_block(const TensorSpec& t) { return t.layer < 0 && is_expert(t.role); }
 
+  static bool is_table(const TensorSpec& t) {
+    return t.role == Role::TokenEmbedding || t.role == Role::LayerEmbedding;
+  }
+
   bool divided(const TensorSpec& t) const {
     if (p_.split == Split::Expert) return is_expert(t.role);
     return t.n_dims > 1 && !t.is_bias && t.role != Role::Router;
   }
 
   void keep_in_host(const TensorSpec& t) {
-    if (t.role == Role::TokenEmbedding && rules_.table_on_host) {
+    if (is_table(t) && rules_.table_on_host) {
       p_.table += t.bytes;
       return;
     }

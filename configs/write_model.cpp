@@ -56,6 +56,13 @@ void attention_lines(const Hyper& h, Hypers& out) {
   out.always("head_dim_v", h.head_dim_v);
   out.flag("qk_norm", h.qk_norm == QkNorm::PerHead, false);
   out.number("window", h.window);
+  out.number("window_period", h.window_period);
+  out.number("window_head_dim", h.window_head_dim);
+  out.number("window_kv_heads", h.window_kv_heads);
+  out.flag("key_is_value", h.key_is_value, false);
+  out.number("borrowed_kv_layers", h.borrowed_kv_layers);
+  out.number("borrowed_ffn", h.borrowed_ffn);
+  out.number("layer_embedding", h.layer_embedding);
   out.always("rope_dims", h.rope_dims);
   out.real("rope_base", h.rope_base, 10000.0);
   out.real("rope_scale", h.rope_scale, 1.0);
@@ -84,6 +91,7 @@ std::string write_model_shape(const ModelShape& shape, std::string_view note) {
   out.number("ffn", h.ffn);
   out.number("experts", h.experts);
   out.number("dense_layers", h.dense_layers);
+  out.number("expert_interval", h.expert_interval);
   out.number("experts_used", h.experts_used);
   out.number("expert_ffn", h.expert_ffn);
   out.number("shared_ffn", h.shared_ffn);
@@ -92,6 +100,7 @@ std::string write_model_shape(const ModelShape& shape, std::string_view note) {
   out.number("expert_groups_used", h.expert_groups_used);
   out.flag("router_norm", h.router_norm, true);
   out.real("router_scale", h.router_scale, 1.0);
+  if (!h.mixers.empty()) out.line("mixers: " + quoted(h.mixers));
   if (!h.pattern.empty()) out.line("pattern: " + quoted(h.pattern));
   out.number("attention_interval", h.attention_interval);
   out.number("ssm_inner", h.ssm_inner);

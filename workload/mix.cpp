@@ -45,8 +45,14 @@ bool is_value(const TensorSpec& t) {
 // Vectors, norms, biases, routers and convolutions keep full precision.
 bool is_quantized_matrix(const TensorSpec& t) {
   return t.n_dims >= 2 && t.name.ends_with("weight") && t.role != Role::Router &&
-         t.name.find("_norm.weight") == std::string::npos &&
-         t.name.find("ssm_conv1d") == std::string::npos;
+         t.name.find("_norm.weight") == std::string::npos && t.role != Role::SsmConv &&
+         t.name.find("per_layer_model_proj") == std::string::npos;
+}
+
+// What no mix quantizes is F32; a projection so large stays in the format it was published in.
+Format kept(const Mix& mix, const TensorSpec& t) {
+  if (t.name.find("per_layer_model_proj") == std::string::npos) return F32;
+  return info(mix.base).quantized ? BF16 : mix.base;
 }
 
 // Every third layer, and the first and last eighth.
@@ -98,19 +104,21 @@ class MixRules {
   MixRules(const Mix& mix, Importance importance, std::string_view architecture, const Hyper& h,
            const std::vector<TensorSpec>& tensors)
       : mix_(mix), matrix_(importance == Importance::With), h_(h) {
-    const bool counted = h.pattern.empty() || h.attends(0);  // of block 0, by its metadata
-    gqa_ = counted && h.kv_heads > 0 ? h.heads / h.kv_heads : 0;
+    const bool counted =
+        (h.pattern.empty() && h.mixers.empty()) || h.attends(0);  // of block 0, by its metadata
+    gqa_ = counted && h.kv_heads_of(0) > 0 ? h.heads / h.kv_heads_of(0) : 0;
     llama_70b_ = architecture == "llama" && h.layers == 80 && h.heads != h.kv_heads;
     values_ = std::count_if(tensors.begin(), tensors.end(), is_value);
   }
 
   // Tensors must come in file order: attn_v is counted.
   Format choose(const TensorSpec& t) {
-    if (t.role == Role::OutputHead || (t.role == Role::TokenEmbedding && h_.tied_head)) {
+    const bool table = t.role == Role::TokenEmbedding || t.role == Role::LayerEmbedding;
+    if (t.role == Role::OutputHead || (table && h_.tied_head)) {
       return output(t);
     }
     if (is({"MXFP4_MOE"})) return t.dims[2] > 1 ? MXFP4 : Q8_0;
-    if (t.role == Role::TokenEmbedding) return embedding();
+    if (table) return embedding();
     if (low_bits()) return low(t);
     if (is_value(t)) return value();
     if (t.role == Role::AttnK || t.role == Role::AttnQ) return key_or_query(t.role);
@@ -327,7 +335,7 @@ void apply_mix(const Mix& mix, Importance importance, std::string_view architect
   MixRules rules(mix, importance, architecture, hyper, tensors);
   for (TensorSpec& t : tensors) {
     if (!is_quantized_matrix(t)) {
-      set_format(t, F32);
+      set_format(t, kept(mix, t));
     } else if (!info(mix.base).quantized) {
       set_format(t, mix.base);
     } else {
@@ -348,7 +356,8 @@ void apply_published(const PublishedMix& mix, std::vector<TensorSpec>& tensors) 
     if (expert) {
       format = mix.experts;
       experts.push_back(&t);
-    } else if (t.role == Role::TokenEmbedding || t.role == Role::OutputHead) {
+    } else if (t.role == Role::TokenEmbedding || t.role == Role::OutputHead ||
+               t.role == Role::LayerEmbedding) {
       format = mix.tables;
     } else if (matrix) {
       format = mix.attention;
