@@ -401,6 +401,9 @@ ModelPlace find_model(const std::string& text) {
     if (!text.ends_with(".yaml") && !text.ends_with(".json")) return find_in_hub(text, text);
   }
   if (text.find('/') != std::string::npos || text.ends_with(".gguf")) return {Kind::Gguf, text, ""};
+  for (const char* ending : {".json", ".safetensors"}) {
+    if (text.ends_with(ending)) throw Error::input(text, "is no file that exists");
+  }
   const std::size_t colon = text.find(':');
   if (colon == std::string::npos) return {Kind::Shape, text, ""};
   if (colon == 0) throw Error::input(text, "no model before the colon; write NAME:MIX");

@@ -212,6 +212,14 @@ TEST(ModelStore, FindsModelsOfLmStudioAndLlamaCpp) {
       bytes);
 }
 
+TEST(Checkpoint, AFileThatIsNotThere) {
+  for (const char* name : {"nowhere.json", "nowhere.safetensors"}) {
+    const Outcome o = run({"fit", name});
+    EXPECT_EQ(o.exit_code, 2);
+    EXPECT_THAT(o.err, AllOf(HasSubstr(name), HasSubstr("no file that exists")));
+  }
+}
+
 TEST(Checkpoint, AMixBehindTheNameOfAFolder) {
   const std::string at = checkpoint("plain");
   const Outcome o = run({"fit", at + ":Q8_0", "-o", "json"});
