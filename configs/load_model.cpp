@@ -74,6 +74,7 @@ void read_experts(Reader& r, Hyper& h) {
   h.expert_latent = or_none(r, "expert_latent", kMostWidth);
   h.expert_groups = or_none(r, "expert_groups", kMostExperts);
   h.expert_groups_used = or_none(r, "expert_groups_used", kMostExperts);
+  if (r.flag("softmax_router", false)) h.router = RouterKind::SoftmaxAll;  // where models differ
   h.router_norm = r.flag("router_norm", true);
   h.router_scale = r.optional_number("router_scale", 1e-6, 1e6).value_or(1.0);
   if (h.experts == 0 && h.ffn == 0) r.problem("ffn", "missing; the model has no experts either");

@@ -22,14 +22,14 @@ bool one_of(std::string_view text, const std::array<std::string_view, N>& words)
 }
 
 // Say nothing about the shape: how it was trained to answer, who packed it, how it is stored.
-constexpr std::array<std::string_view, 43> kNeutral = {
-    "instruct",  "it",        "chat",       "base",        "pt",        "gguf",      "hf",
-    "thinking",  "reasoning", "qat",        "ud",          "mlx",       "awq",       "gptq",
-    "imatrix",   "dynamic",   "unsloth",    "bartowski",   "lmstudio",  "community", "ggml",
-    "org",       "nvidia",    "google",     "meta",        "mistralai", "openai",    "zai",
-    "ai",        "minimaxai", "moonshotai", "redhatai",    "deepseek",  "qwen",      "microsoft",
-    "ibm",       "bnb",       "modelopt",   "safetensors", "latest",    "cloud",     "quantized",
-    "uncensored"};
+constexpr std::array<std::string_view, 44> kNeutral = {
+    "instruct",   "it",        "chat",       "base",        "pt",        "gguf",      "hf",
+    "thinking",   "reasoning", "qat",        "ud",          "mlx",       "awq",       "gptq",
+    "imatrix",    "dynamic",   "unsloth",    "bartowski",   "lmstudio",  "community", "ggml",
+    "org",        "nvidia",    "google",     "meta",        "mistralai", "openai",    "zai",
+    "ai",         "minimaxai", "moonshotai", "redhatai",    "deepseek",  "qwen",      "microsoft",
+    "ibm",        "bnb",       "modelopt",   "safetensors", "latest",    "cloud",     "quantized",
+    "uncensored", "kwaipilot"};
 // Say that the shape is another one, or may be.
 constexpr std::array<std::string_view, 37> kOther = {
     "reap",   "pruned",   "prune",  "draft",    "distill", "distilled", "embedding", "embed",

@@ -98,6 +98,7 @@ std::string write_model_shape(const ModelShape& shape, std::string_view note) {
   out.number("expert_latent", h.expert_latent);
   out.number("expert_groups", h.expert_groups);
   out.number("expert_groups_used", h.expert_groups_used);
+  out.flag("softmax_router", h.router == RouterKind::SoftmaxAll, false);
   out.flag("router_norm", h.router_norm, true);
   out.real("router_scale", h.router_scale, 1.0);
   if (!h.mixers.empty()) out.line("mixers: " + quoted(h.mixers));

@@ -82,6 +82,14 @@ struct Link {
   friend bool operator==(const Link&, const Link&) = default;
 };
 
+// Energy of a device while it works, all of the rail that the sources name:
+// power = idle + joules_per_byte * bytes/s + joules_per_flop * flops/s.
+struct EnergyFigures {
+  Sourced<Watts> idle;
+  Sourced<double> joules_per_byte, joules_per_flop;
+  friend bool operator==(const EnergyFigures&, const EnergyFigures&) = default;
+};
+
 struct Machine {
   std::string name, title;
   int devices = 1;                     // "2xgb10": two of them joined by `device_link`
@@ -92,7 +100,8 @@ struct Machine {
   std::optional<KernelLimits> kernel_limits;
   std::vector<Link> links;
   std::optional<std::string> device_link;       // name of the link that joins several of them
-  std::optional<Sourced<Watts>> power;
+  std::optional<Sourced<Watts>> power;          // of one device, the most it draws
+  std::optional<EnergyFigures> energy;
   std::optional<Sourced<double>> price_usd;
   std::string default_backend;
 

@@ -260,6 +260,19 @@ const PublishedMix* find_published(const ModelShape& shape, std::string_view nam
   return nullptr;
 }
 
+// Checkpoints of other engines as their tools make them where a shape lists none of its own: every
+// matrix but tables and routers. Publishers often leave out more.
+const PublishedMix* find_checkpoint(std::string_view name) {
+  static const PublishedMix all[] = {
+      {.name = "NVFP4", .attention = NVFP4_ST, .tables = BF16, .experts = NVFP4_ST, .rest = BF16},
+      {.name = "FP8", .attention = F8_E4M3, .tables = BF16, .experts = F8_E4M3, .rest = BF16},
+      {.name = "INT4", .attention = INT4, .tables = BF16, .experts = INT4, .rest = BF16}};
+  for (const PublishedMix& p : all) {
+    if (same_letters(p.name, name)) return &p;
+  }
+  return nullptr;
+}
+
 Importance importance_of(const Mix& mix) {
   return mix.name.starts_with("IQ") ? Importance::With : Importance::Without;
 }
@@ -422,6 +435,7 @@ ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   const Architecture& a = architecture_of(shape);
   const PublishedMix* published = find_published(shape, mix_name);
   const Mix* mix = published == nullptr ? find_mix(mix_name) : nullptr;
+  if (published == nullptr && mix == nullptr) published = find_checkpoint(mix_name);
   if (published == nullptr && mix == nullptr) unknown_mix(shape, mix_name);
 
   ModelSpec model;
