@@ -71,13 +71,50 @@ void widen(Prediction& p, double low, double high, std::string why) {
   p.notes.push_back(std::move(why));
 }
 
+bool has_window(const ModelSpec& model) {
+  for (std::int64_t l = 0; l < model.hyper.layers; ++l) {
+    if (model.hyper.slides(l)) return true;
+  }
+  return false;
+}
+
+bool holds(const std::string& word, const Machine& machine, const Backend& backend,
+           const ModelSpec& model, const Step& step) {
+  const Hyper& h = model.hyper;
+  if (word == "prefill") return step.tokens_per_sequence > 2;
+  if (word == "decode") return step.tokens_per_sequence <= 2;
+  if (word == "batch") return step.sequences > 1;
+  if (word == "experts") return h.experts > 0;
+  if (word == "dense") return h.experts == 0;
+  if (word == "latent") return h.kv_rank > 0;
+  if (word == "recurrent") return !h.pattern.empty() || h.attention_interval > 0;
+  if (word == "window") return has_window(model);
+  if (word == "deep") return step.past + step.tokens_per_sequence > 8192;
+  if (word == "borrowed") return !backend.calibrated || machine.name != backend.machine;
+  return false;
+}
+
+void add_known_limits(const Machine& machine, const Backend& backend, const ModelSpec& model,
+                      const Step& step, Prediction& p) {
+  for (const KnownLimit& limit : backend.known_limits) {
+    const bool all = std::all_of(limit.when.begin(), limit.when.end(), [&](const std::string& w) {
+      return holds(w, machine, backend, model, step);
+    });
+    if (!all) continue;
+    p.known_limit = true;
+    p.low *= limit.low;
+    p.high *= limit.high;
+    p.notes.push_back("known limit: " + limit.mechanism);
+  }
+}
+
 bool has_latent_or_state(const ModelSpec& model) {
   const Hyper& h = model.hyper;
   return !h.pattern.empty() || h.attention_interval > 0 || h.kv_rank > 0;
 }
 
-void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
-               const PricingGaps& gaps, Prediction& p) {
+void add_notes(const Machine& machine, const Backend& fitted, const ModelSpec& model,
+               const Plan& plan, const PricingGaps& gaps, Prediction& p) {
   if (!gaps.formats.empty()) {
     // K-quants stream 10-15 % below Q8_0 on the same chip; an unknown format may do as badly.
     widen(p, 0.95, 1.15,
@@ -100,8 +137,13 @@ void add_notes(const Machine& machine, const ModelSpec& model, const Plan& plan,
         "structural extrapolation: latent attention or recurrent layers have more and smaller ops "
         "than the models this backend was calibrated on");
   }
-  const bool uniform_batch = plan.step.sequences > 1 && model.hyper.experts > 0;
-  if (uniform_batch) {
+  const bool batch_of_experts = plan.step.sequences > 1 && model.hyper.experts > 0;
+  if (batch_of_experts && fitted.routing_concentration) {
+    widen(p, 0.85, 1.1,
+          fmt::format("expert routing as skewed as in the backend's rows (concentration {}); other "
+                      "texts and models differ",
+                      fitted.routing_concentration->value));
+  } else if (batch_of_experts) {
     widen(p, 0.6, 1.0,
           "expert routing taken as uniform; real batches share experts and touch fewer");
   }
@@ -179,7 +221,8 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
   const Band band = band_of(p.basis, step.tokens_per_sequence > 2);
   p.low = band.low;
   p.high = band.high;
-  add_notes(machine, model, plan, gaps, p);
+  add_notes(machine, fitted, model, plan, gaps, p);
+  add_known_limits(machine, fitted, model, step, p);
   return p;
 }
 

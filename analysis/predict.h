@@ -2,6 +2,8 @@
 //   t_op = c_op + max(weights / stream(format, working set), ...) + kv / kv_stream
 //          + flops / F(n) + attention flops / F_attn ;  T_step = t_step + layers * c_layer + sum
 //          t_op
+// with more per op in steps of several rows (other kernels), and the experts of such a step drawn
+// with the backend's routing concentration. A backend that overlaps memory and compute says so.
 // Evidence for the serial sum and for fixed costs per op: reports/decisions/. The speed of light is
 // bytes / peak bandwidth or flops / peak rate, whichever is larger, with no other cost.
 //   Prediction p = predict(machine, backend, plan, kv);   p.ledger.op_time()
@@ -35,6 +37,7 @@ struct Prediction {
   Bound bound;  // the largest share of the step
   Basis basis;
   double low = 1, high = 1;  // factors on the step time: [step*low, step*high]
+  bool known_limit = false;  // the backend lists this case among those it misses; notes say why
   std::vector<std::string> notes;
 };
 
@@ -47,7 +50,8 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
 void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now);
 
 // Throughputs of a scenario, tokens per second. Decode: mean over n_gen tokens from `depth`
-// (T is linear in context: evaluated in the middle). Prefill: n_prompt tokens in micro-batches.
+// (T is linear in context: evaluated in the middle). Prefill: n_prompt tokens in micro-batches;
+// several prompts that are shorter than a micro-batch share one.
 struct Scenario {
   std::int64_t n_prompt = 0, n_gen = 0, depth = 0, batch = 1, n_ubatch = 512;
   KvConfig kv;
@@ -59,6 +63,7 @@ struct Throughput {
   Bound bound;
   Basis basis;
   Bytes bytes_weights, bytes_kv;  // of one decode step (or of the whole prompt)
+  bool known_limit = false;       // as in Prediction
   Flops flops;                    // likewise
   std::vector<std::string> notes;
 };

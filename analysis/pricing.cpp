@@ -203,6 +203,10 @@ const Sourced<T>* cost_row(const PricingContext& c, const std::map<std::string, 
 Seconds fixed_cost(const PricingContext& c, const Op& op) {
   Seconds t;
   if (const auto* cost = cost_row(c, c.backend->op_seconds, op.key.kind)) t += cost->value;
+  if (c.step.tokens() > 1) {
+    const auto* more = cost_row(c, c.backend->batch_op_seconds, op.key.kind);
+    if (more != nullptr) t += more->value;
+  }
   if (op.key.layer >= 0) t += c.layer_share;
   return t;
 }
@@ -211,6 +215,21 @@ Seconds elementwise_cost(const PricingContext& c, const Op& op) {
   const auto* rate = cost_row(c, c.backend->activation_stream, op.key.kind);
   if (rate == nullptr || !(rate->value > BytesPerSecond(0))) return Seconds(0);
   return op.traffic.activations / (rate->value * devices(c));
+}
+
+// Memory and compute of an op run together to a degree: (m^p + c^p)^(1/p) instead of m + c. Each
+// part shrinks in proportion, so that shares still add up.
+void overlap(const Backend& backend, OpCost& cost) {
+  const double m = (cost.weights + cost.dequantization + cost.kv).value();
+  const double c = cost.compute.value();
+  if (!backend.overlap || !(backend.overlap->value > 1) || !(m > 0) || !(c > 0)) return;
+  const double p = backend.overlap->value;
+  const double most = std::max(m, c);
+  const double both = most * std::pow(std::pow(m / most, p) + std::pow(c / most, p), 1 / p);
+  const double share = both / (m + c);
+  for (Seconds* part : {&cost.weights, &cost.dequantization, &cost.kv, &cost.compute}) {
+    *part = *part * share;
+  }
 }
 
 void find_working_sets(const Plan& plan, const ModelSpec& model, const Routing& routing,
@@ -288,6 +307,7 @@ OpCost price(const PricingContext& context, const Op& op, PricingGaps& gaps) {
   price_streams(context, op, cost, gaps);
   price_kv(context, op, cost, gaps);
   price_attention(context, op, cost, gaps);
+  overlap(*context.backend, cost);
   if (op.traffic.state > Bytes(0)) {
     cost.kv += op.traffic.state /
                achievable_bandwidth(*context.machine, context.working_set, context.threads);

@@ -1,5 +1,6 @@
 // The price of one op: what each of its parts costs on a machine under a backend, in seconds.
-//   t = weights + dequantization + kv + compute + overhead        (serial sum, no overlap)
+//   t = weights + dequantization + kv + compute + overhead      (a serial sum, unless the backend
+//       says that memory and compute overlap: then (memory^p + compute^p)^(1/p) + overhead)
 // weights: bytes at the lower of the format's stream rate and what memory gives; dequantization:
 // the time above that, because the kernel is slower than memory; kv: cells read and written;
 // compute: flops of the rows after the first (the first is inside the stream rate, which is

@@ -377,27 +377,36 @@ class Builder {
 
 }  // namespace
 
-Routing expected_routing(const ModelSpec& model, std::int64_t tokens) {
+double expected_distinct(double experts, double used, double tokens, double concentration) {
+  if (!(experts > 0) || !(tokens > 0)) return 0;
+  if (tokens <= 1 || used >= experts) return std::min(used, experts);
+  if (!(concentration > 0)) return experts * (1 - std::pow(1 - used / experts, tokens));
+  const double b = concentration * (1 - used / experts);
+  const double unused = std::lgamma(b + tokens) + std::lgamma(concentration) - std::lgamma(b) -
+                        std::lgamma(concentration + tokens);
+  return std::clamp(experts * (1 - std::exp(unused)), used, experts);
+}
+
+Routing expected_routing(const ModelSpec& model, std::int64_t tokens, double concentration) {
   const Hyper& h = model.hyper;
   Routing routing;
   routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
-  const double all = static_cast<double>(h.experts), used = static_cast<double>(h.experts_used);
-  double distinct = used;
-  if (tokens > 1 && all > 0) {
-    distinct = all * (1 - std::pow(1 - used / all, static_cast<double>(tokens)));
-  }
+  const double distinct =
+      expected_distinct(static_cast<double>(h.experts), static_cast<double>(h.experts_used),
+                        static_cast<double>(std::max<std::int64_t>(1, tokens)), concentration);
   for (std::int64_t l = 0; l < h.layers; ++l) {
     if (h.is_moe_layer(l)) routing.distinct_experts[static_cast<std::size_t>(l)] = distinct;
   }
   return routing;
 }
 
-Routing expected_routing(const ModelSpec& model, const Step& step) {
-  Routing routing = expected_routing(model, step.tokens());
+Routing expected_routing(const ModelSpec& model, const Step& step, double concentration) {
+  Routing routing = expected_routing(model, step.tokens(), concentration);
   if (!model.hyper.is_moe_layer(model.hyper.layers - 1)) return routing;
   routing.distinct_experts.back() =
-      step.output_rows == 0 ? 0.0
-                            : expected_routing(model, step.output_rows).distinct_experts.back();
+      step.output_rows == 0
+          ? 0.0
+          : expected_routing(model, step.output_rows, concentration).distinct_experts.back();
   return routing;
 }
 

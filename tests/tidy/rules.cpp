@@ -79,7 +79,7 @@ const std::vector<Home>& homes() {
       {"yaml-cpp/", {"configs"}},
       {"cblas", {"runtime"}},
       {"openblas", {"runtime"}},
-      {"Eigen/", {"runtime"}},
+      {"Eigen/", {"runtime", "analysis"}},
       {"pcre2", {"runtime"}},
       {"thread", {"runtime"}},
       {"mutex", {"runtime"}},
