@@ -106,6 +106,7 @@ void check_decode(const RowInputs& in, RowResult& r) {
   const Throughput t = predict_decode(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;
+  r.known_limit = t.known_limit;
   r.notes = t.notes;
   decode_baselines(in, t, r);
   const double tokens = static_cast<double>(s.n_gen * s.batch);
@@ -119,34 +120,16 @@ void check_decode(const RowInputs& in, RowResult& r) {
   }
 }
 
-// Prompts shorter than a micro-batch share one.
-bool check_packed(const RowInputs& in, const Scenario& s, RowResult& r) {
-  const std::int64_t together = std::min(s.batch, s.n_ubatch / s.n_prompt);
-  if (together < 2) return false;
-  const Step step{together, s.n_prompt, s.depth, together};
-  const Prediction p = predict(*in.machine, *in.backend, *in.model, s.kv, step,
-                               expected_routing(*in.model, step), s.threads);
-  const double tokens = static_cast<double>(step.tokens());
-  set_result(r,
-             {p.step.value(), std::max(p.step.value() * p.low, p.speed_of_light.value()),
-              p.step.value() * p.high},
-             tokens);
-  r.bound = p.bound;
-  r.basis = p.basis;
-  r.notes = p.notes;
-  return true;
-}
-
 void check_prefill(const RowInputs& in, RowResult& r) {
   if (!in.row->n_tokens) throw Error::input("n_tokens", "the length of the prompt is not stated");
   Scenario s = scenario_of(in);
   s.n_prompt = *in.row->n_tokens;
   const double compute = peak_compute(*in.machine), values = active_values(*in.model);
   if (compute > 0 && values > 0) r.naive = r.naive_kv = compute / (2 * values);
-  if (check_packed(in, s, r)) return;
   const Throughput t = predict_prefill(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;
+  r.known_limit = t.known_limit;
   r.notes = t.notes;
   r.predicted = t.ts;
   r.low = t.ts_low;
@@ -243,7 +226,8 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
           {"marks", marks},
           {"flash_attention", m.flash_attention ? (*m.flash_attention ? "on" : "off") : ""},
           {"kv", std::string(in.kv.k->name) + "/" + std::string(in.kv.v->name)},
-          {"basis", std::string(name(result.basis))}};
+          {"basis", std::string(name(result.basis))},
+          {"known_limit", result.known_limit ? "yes" : "no"}};
 }
 
 ErrorSummary summarize(const std::vector<RowResult>& rows, const std::vector<std::size_t>& which) {

@@ -46,6 +46,7 @@ struct RowResult {
   Regime regime = Regime::Decode;
   Bound bound = Bound::WeightBandwidth;
   Basis basis = Basis::DatasheetOnly;
+  bool known_limit = false;        // the backend lists the case among those it misses
   std::vector<std::string> notes;  // of the prediction
 };
 
