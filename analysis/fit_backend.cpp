@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <set>
 
-#include <Eigen/Dense>
 #include <fmt/format.h>
+#include <Eigen/Dense>
 
 #include "analysis/pricing.h"
 #include "hwmodel/error.h"
@@ -15,11 +15,11 @@
 namespace bandwall {
 namespace {
 
-constexpr double kNudge = 0.02;          // for shares
-constexpr double kLeastShare = 0.02;     // of a row's time, to be worth a factor
+constexpr double kNudge = 0.02;       // for shares
+constexpr double kLeastShare = 0.02;  // of a row's time, to be worth a factor
 constexpr double kWidestInterval = 0.30;
 constexpr double kMostCorrelation = 0.95;
-constexpr int kRounds = 3;               // until roofs have settled
+constexpr int kRounds = 3;  // until roofs have settled
 constexpr int kResamples = 200;
 
 using Matrix = Eigen::MatrixXd;
@@ -92,9 +92,9 @@ class Fitter {
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       Seconds sum;
       for (const auto& [plan, routing] : plans_[i]) {
-        sum += step_time(pricing_context(machine_, backend, *rows_[i].model, rows_[i].kv, plan,
-                                         routing, 0),
-                         plan);
+        sum += step_time(
+            pricing_context(machine_, backend, *rows_[i].model, rows_[i].kv, plan, routing, 0),
+            plan);
       }
       r[static_cast<Eigen::Index>(i)] = sum / rows_[i].measured;
     }
@@ -119,8 +119,8 @@ class Fitter {
   std::vector<std::vector<std::pair<Plan, Routing>>> plans_;
 };
 
-// Least |a x - b| with x >= 0: the best of the plain solutions over all subsets of columns. With six
-// columns at most that is exact and cheaper than to reason about.
+// Least |a x - b| with x >= 0: the best of the plain solutions over all subsets of columns, exact
+// and cheap with six columns at most.
 Vector non_negative(const Matrix& a, const Vector& b) {
   const auto columns = static_cast<unsigned>(a.cols());
   Vector best = Vector::Zero(a.cols());

@@ -37,7 +37,7 @@ struct FittedFactor {
   double factor = 1;         // on times: 1.1 is a rate 1/1.1 of the start
   double low = 1, high = 1;  // bootstrap interval
   bool identified = false;
-  std::string why;           // not identified: the reason
+  std::string why;  // not identified: the reason
 };
 
 struct FitErrors {  // of |predicted time / measured - 1|

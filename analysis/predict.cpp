@@ -91,6 +91,7 @@ bool holds(const std::string& word, const Machine& machine, const Backend& backe
   if (word == "window") return has_window(model);
   if (word == "deep") return step.past + step.tokens_per_sequence > 8192;
   if (word == "borrowed") return !backend.calibrated || machine.name != backend.machine;
+  if (word == "wide_memory") return machine.pool().peak.value >= BytesPerSecond(1.9e12);
   return false;
 }
 
@@ -188,6 +189,11 @@ std::string_view name(Basis basis) {
       return "datasheet_only";
   }
   return "?";
+}
+
+Routing routing_of(const Backend& backend, const ModelSpec& model, const Step& step) {
+  const auto& skew = backend.routing_concentration;
+  return expected_routing(model, step, skew ? skew->value : 0.0);
 }
 
 Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,

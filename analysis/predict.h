@@ -41,6 +41,9 @@ struct Prediction {
   std::vector<std::string> notes;
 };
 
+// The experts of a step, as skewed as the backend says; predict() takes any routing.
+Routing routing_of(const Backend& backend, const ModelSpec& model, const Step& step);
+
 Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const KvConfig& kv, const Step& step, const Routing& routing, int threads = 0);
 

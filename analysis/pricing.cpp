@@ -191,28 +191,36 @@ Seconds link_cost(const PricingContext& c, const Op& op, PricingGaps& gaps) {
 
 // The row of this op, of its kind, or "default".
 template <class T>
-const Sourced<T>* cost_row(const PricingContext& c, const std::map<std::string, Sourced<T>>& rows,
+const Sourced<T>* cost_row(const Hyper& hyper, const std::map<std::string, Sourced<T>>& rows,
                            OpKind kind) {
   for (const std::string& key :
-       {cost_key(c.model->hyper, kind), std::string(name(kind)), std::string("default")}) {
+       {cost_key(hyper, kind), std::string(name(kind)), std::string("default")}) {
     if (const auto* found = row(rows, key)) return found;
   }
   return nullptr;
 }
 
-Seconds fixed_cost(const PricingContext& c, const Op& op) {
-  Seconds t;
-  if (const auto* cost = cost_row(c, c.backend->op_seconds, op.key.kind)) t += cost->value;
-  if (c.step.tokens() > 1) {
-    const auto* more = cost_row(c, c.backend->batch_op_seconds, op.key.kind);
-    if (more != nullptr) t += more->value;
+void find_figures(const Backend& backend, const Hyper& hyper, bool several, PricingContext& c) {
+  for (int i = 0; i < kOpKinds; ++i) {
+    const auto kind = static_cast<OpKind>(i);
+    OpFigures& f = c.figures[static_cast<std::size_t>(i)];
+    f.seconds = cost_row(hyper, backend.op_seconds, kind);
+    if (several) f.batch_seconds = cost_row(hyper, backend.batch_op_seconds, kind);
+    f.elementwise = cost_row(hyper, backend.activation_stream, kind);
   }
+}
+
+Seconds fixed_cost(const PricingContext& c, const Op& op) {
+  const OpFigures& f = c.figures[static_cast<std::size_t>(op.key.kind)];
+  Seconds t;
+  if (f.seconds != nullptr) t += f.seconds->value;
+  if (f.batch_seconds != nullptr) t += f.batch_seconds->value;
   if (op.key.layer >= 0) t += c.layer_share;
   return t;
 }
 
 Seconds elementwise_cost(const PricingContext& c, const Op& op) {
-  const auto* rate = cost_row(c, c.backend->activation_stream, op.key.kind);
+  const auto* rate = c.figures[static_cast<std::size_t>(op.key.kind)].elementwise;
   if (rate == nullptr || !(rate->value > BytesPerSecond(0))) return Seconds(0);
   return op.traffic.activations / (rate->value * devices(c));
 }
@@ -290,6 +298,7 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
   c.step = plan.step;
   c.threads = threads > 0 ? threads : backend.threads;
   find_working_sets(plan, model, routing, c);
+  find_figures(backend, model.hyper, plan.step.tokens() > 1, c);
   std::map<int, int> ops_of_layer;
   for (const Op& op : plan.ops) {
     if (op.key.layer >= 0) ++ops_of_layer[op.key.layer];

@@ -8,6 +8,7 @@
 // link, and the elementwise work.
 #pragma once
 
+#include <array>
 #include <set>
 #include <string>
 
@@ -22,7 +23,14 @@ struct OpCost {
   OpCost& operator+=(const OpCost& o);
 };
 
-// Everything that stays the same for all ops of one step.
+// What the backend says of ops of one kind; nullptr: nothing.
+struct OpFigures {
+  const Sourced<Seconds>* seconds = nullptr;
+  const Sourced<Seconds>* batch_seconds = nullptr;  // in steps of several tokens
+  const Sourced<BytesPerSecond>* elementwise = nullptr;
+};
+
+// Everything that stays the same for all ops of one step. It points into machine, backend and model.
 struct PricingContext {
   const Machine* machine = nullptr;
   const Backend* backend = nullptr;
@@ -33,6 +41,7 @@ struct PricingContext {
   Bytes working_set;         // bytes touched between two uses of a dense tensor
   Bytes expert_working_set;  // ... of the weights of one expert
   Seconds layer_share;       // layer_seconds / ops of a layer
+  std::array<OpFigures, kOpKinds> figures;
 };
 
 // Facts met while pricing that lower the confidence; names are sorted, each once.

@@ -31,7 +31,7 @@ Seconds mixed_step(const Machine& machine, const Backend& backend, const ModelSp
                    std::int64_t depth, int threads) {
   const auto run = [&](const Step& step) {
     return parts_of(
-        predict(machine, backend, model, kv, step, expected_routing(model, step), threads));
+        predict(machine, backend, model, kv, step, routing_of(backend, model, step), threads));
   };
   const Parts alone = run({1, chunk, past, 1});
   if (decoding < 1) return alone.own + alone.shared;

@@ -46,14 +46,9 @@ void adopt(Throughput& t, const Prediction& p) {
   t.known_limit = p.known_limit;
 }
 
-double concentration(const Backend& backend) {
-  return backend.routing_concentration ? backend.routing_concentration->value : 0.0;
-}
-
 Prediction step_of(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const Scenario& s, const Step& step) {
-  return predict(machine, backend, model, s.kv, step,
-                 expected_routing(model, step, concentration(backend)), s.threads);
+  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, step), s.threads);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ std::vector<std::string> format_keys() {
 std::vector<std::string> kv_keys() {
   std::vector<std::string> names;
   for (const KvFormat& f : all_kv_formats()) names.emplace_back(f.name);
+  for (const KvFormat& f : foreign_kv_formats()) names.emplace_back(f.name);
   return with_default(std::move(names));
 }
 

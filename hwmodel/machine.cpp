@@ -102,9 +102,9 @@ const Link* Machine::link(std::string_view wanted) const {
 }
 
 const std::vector<std::string>& limit_words() {
-  static const std::vector<std::string> words = {"prefill", "decode",    "batch",  "experts", "dense",
-                                                 "latent",  "recurrent", "window", "deep",
-                                                 "borrowed"};
+  static const std::vector<std::string> words = {
+      "prefill",   "decode", "batch", "experts",  "dense",      "latent",
+      "recurrent", "window", "deep",  "borrowed", "wide_memory"};
   return words;
 }
 

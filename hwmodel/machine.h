@@ -120,7 +120,8 @@ struct GemmRate {                      // F(n) = rate * n / (n + n_half), n rows
 // Where a backend's formula is known to miss: a prediction for which every word of `when` holds
 // carries the mechanism as a note and the factors on its step time as a wider band.
 //   prefill, decode, batch (several sequences), experts, dense, latent, recurrent, window, deep
-//   (8192 positions or more), borrowed (the machine is not the backend's own)
+//   (8192 positions or more), borrowed (the machine is not the backend's own), wide_memory (its
+//   peak is 1.9 TB/s or more)
 struct KnownLimit {
   std::vector<std::string> when;
   double low = 1, high = 1;

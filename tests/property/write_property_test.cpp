@@ -71,6 +71,18 @@ class Maker {
       const std::string op(name(static_cast<OpKind>(i)));
       if (often()) b.op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 99)));
       if (often()) b.activation_stream[op] = figure(rate<BytesPerSecond>());
+      if (often())
+        b.batch_op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 9)));
+    }
+    if (often()) b.overlap = figure(1 + 0.25 * static_cast<double>(random_() % 8));
+    if (often()) b.routing_concentration = figure(0.5 + static_cast<double>(random_() % 8));
+    for (std::uint64_t i = random_() % 3; i > 0; --i) {
+      const std::vector<std::string>& words = limit_words();
+      b.known_limits.push_back({{words[random_() % words.size()], words[random_() % words.size()]},
+                                0.75,
+                                1.5,
+                                note(),
+                                source()});
     }
     if (often()) b.attention_rate = figure(rate<FlopsPerSecond>());
     if (often()) b.layer_seconds = figure(Seconds(43e-6));
