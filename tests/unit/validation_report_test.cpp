@@ -60,7 +60,7 @@ TEST(ValidationReport, AClassThatFailsNoMoreIsSaid) {
   const std::string text = validation_text(v);
   EXPECT_THAT(text, HasSubstr("holds now: take it off the list"));
   EXPECT_THAT(text, HasSubstr("a wrong label"));
-  EXPECT_THAT(text, HasSubstr("no rows"));
+  EXPECT_THAT(text, Not(HasSubstr("never met")));  // no row, nothing to say
   EXPECT_THAT(text, HasSubstr("no machine describes the device: abacus"));
   EXPECT_THAT(text, HasSubstr("batch: \"0\""));
   const auto j = nlohmann::json::parse(validation_json(v));
