@@ -286,17 +286,17 @@ std::string validation_json(const Validation& v) {
 
 std::string validation_csv(const Validation& v) {
   std::string out =
-      "file,line,device,engine,machine,backend,model,quant,test,regime,measured_tok_s,pred_ts,"
+      "file,line,machine,backend,model,quant,test,regime,measured_tok_s,pred_ts,"
       "pred_ts_low,pred_ts_high,error,inside_band,naive_tok_s,naive_kv_tok_s,constant_tok_s,"
       "bound_by,basis,class\n";
   for (std::size_t i = 0; i < v.rows.size(); ++i) {
     const CheckedRow& c = v.rows[i];
     const RowResult& r = v.results[i];
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.4g},{:.4g},{:.4g},{:.4g},{:.4f},{},",
-                       c.file, c.row.line, csv_text(c.row.device), csv_text(c.row.engine),
-                       c.attributes.at("machine"), c.attributes.at("backend"), c.model,
-                       csv_text(c.row.quant), test_name(c.row), name(r.regime), r.measured,
-                       r.predicted, r.low, r.high, r.error, r.inside ? 1 : 0);
+    out += fmt::format("{},{},{},{},{},{},{},{},{:.4g},{:.4g},{:.4g},{:.4g},{:.4f},{},",
+                       csv_text(c.file), c.row.line, c.attributes.at("machine"),
+                       c.attributes.at("backend"), c.model, csv_text(c.row.quant), test_name(c.row),
+                       name(r.regime), r.measured, r.predicted, r.low, r.high, r.error,
+                       r.inside ? 1 : 0);
     out += fmt::format("{:.4g},{:.4g},{:.4g},{},{},{}\n", r.naive, r.naive_kv, r.constant,
                        name(r.bound), name(r.basis), csv_text(class_name(v, c.of)));
   }
