@@ -89,7 +89,7 @@ void shared_experts(const RowInputs& in, const Times& t, const Throughput& p, Ca
   }
   const Step step{in.row->batch, 1, in.row->depth.value_or(0), in.row->batch};
   double expected = 0, layers = 0;
-  for (const double n : expected_routing(*in.model, step).distinct_experts) {
+  for (const double n : routing_of(*in.backend, *in.model, step).distinct_experts) {
     expected += n;
     layers += n > 0 ? 1 : 0;
   }

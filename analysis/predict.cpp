@@ -203,7 +203,9 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
   const PricingContext context =
       pricing_context(machine, fitted, model, kv, plan, routing, threads);
   Prediction p;
-  p.ledger = ledger_of(plan);
+  p.ledger.steps = 1;
+  p.ledger.tokens = step.tokens();
+  p.ops.reserve(plan.ops.size());
   PricingGaps gaps;
   OpCost sum;
   for (const Op& op : plan.ops) {
@@ -213,7 +215,11 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
     // A rate above the machine's own ceiling would break physics; the ceiling wins.
     o.expected = std::max(o.expected, o.speed_of_light);
     p.ops.push_back(o);
-    p.ledger.rows[op.key].time = p.ledger.rows[op.key].time + o.expected;
+    LedgerRow& row = p.ledger.rows[op.key];
+    row.calls += 1;
+    row.traffic += op.traffic;
+    row.flops += op.flops;
+    row.time += o.expected;
     p.step += o.expected;
     p.speed_of_light += o.speed_of_light;
   }

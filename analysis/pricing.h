@@ -30,7 +30,7 @@ struct OpFigures {
   const Sourced<BytesPerSecond>* elementwise = nullptr;
 };
 
-// Everything that stays the same for all ops of one step. It points into machine, backend and model.
+// Everything that stays the same for all ops of one step. Points into machine, backend and model.
 struct PricingContext {
   const Machine* machine = nullptr;
   const Backend* backend = nullptr;

@@ -19,7 +19,8 @@ class Maker {
     m.name = "m" + std::to_string(random_() % 1000);
     if (often()) m.title = note();
     if (often()) m.default_backend = note();
-    for (std::uint64_t i = 0; i <= random_() % 3; ++i) m.pools.push_back(pool(i));
+    m.pools.push_back(pool("vram"));
+    if (often()) m.pools.push_back(pool("host"));
     for (std::uint64_t i = 0; i < random_() % 3; ++i) {
       m.caches.push_back({"L" + std::to_string(i), figure(size())});
     }
@@ -110,9 +111,9 @@ class Maker {
   Q rate() {
     return Q(std::uniform_real_distribution<double>(1, 1e15)(random_));
   }
-  MemoryPool pool(std::uint64_t i) {
+  MemoryPool pool(const char* name) {
     MemoryPool pool;
-    pool.name = "pool " + std::to_string(i);
+    pool.name = name;
     pool.installed = figure(size() + Bytes(10));
     pool.visible = figure(pool.installed.value);
     pool.reserve = figure(Bytes(static_cast<double>(random_() % 2)));
