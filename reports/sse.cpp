@@ -38,8 +38,9 @@ void SseParser::take_line(const Event& event) {
 }
 
 void SseParser::feed(std::string_view bytes, const Event& event) {
-  if (!bytes.empty() && after_cr_ && bytes.front() == '\n') bytes.remove_prefix(1);
-  if (!bytes.empty()) after_cr_ = false;
+  if (bytes.empty()) return;
+  if (after_cr_ && bytes.front() == '\n') bytes.remove_prefix(1);
+  after_cr_ = false;
   while (!bytes.empty()) {
     const std::size_t end = bytes.find_first_of("\r\n");
     const std::string_view part = bytes.substr(0, end);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <set>
@@ -22,7 +23,10 @@ using ::testing::Not;
 using Json = nlohmann::json;
 
 Outcome probe(const std::string& url, std::vector<std::string> more = {}) {
-  std::vector<std::string> words = {"probe", "--url", url, "-n", "8", "-r", "2", "-p", "40"};
+  std::vector<std::string> words = {"probe", "--url", url, "-n", "8", "-r", "2"};
+  if (std::find(more.begin(), more.end(), "-p") == more.end()) {
+    words.insert(words.end(), {"-p", "40"});
+  }
   words.insert(words.end(), more.begin(), more.end());
   return run(words);
 }
@@ -329,12 +333,22 @@ std::string on_path(const std::string& program) {
   return "";
 }
 
+int free_port() {
+  const int s = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const bool bound = bind(s, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     getsockname(s, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  close(s);
+  return bound ? ntohs(address.sin_port) : 0;
+}
+
 TEST(Probe, ARealLlamaServer) {
   const std::string program = on_path("llama-server");
   if (program.empty()) GTEST_SKIP() << "no llama-server on PATH";
-  httplib::Server finder;  // finds a free port
-  const std::string port = std::to_string(finder.bind_to_any_port("127.0.0.1"));
-  finder.stop();
+  const std::string port = std::to_string(free_port());
   const std::string model = std::string(BANDWALL_SOURCE_DIR) + "/configs/demo/demo.gguf";
   const int pid = fork();
   if (pid == 0) {

@@ -27,7 +27,7 @@ struct Script {
   Style style = Style::LlamaServer;
   bool completions = true;      // has /v1/completions
   bool refuses_extras = false;  // 400 for stream_options
-  std::string key;              // bearer token it wants; a refusal repeats the one it got
+  std::string key{};            // bearer token it wants; a refusal repeats the one it got
   std::vector<std::string> models = {"tiny"};
   std::size_t meet = 0;  // long prompts wait until so many are there
   bool one_at_a_time = false;
