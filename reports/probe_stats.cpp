@@ -65,15 +65,6 @@ void pool(const ProbeAnswer& a, ProbeMeasures& m) {
 
 }  // namespace
 
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const double at = q * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - std::floor(at)) * (values[above] - values[below]);
-}
-
 std::int64_t generated_tokens(const TokenStream& stream) {
   const auto chunks = static_cast<std::int64_t>(stream.arrivals.size());
   return std::max<std::int64_t>(1, stream.completion_tokens.value_or(chunks));

@@ -8,11 +8,11 @@
 
 #include <vector>
 
+#include "analysis/quantile.h"
 #include "reports/token_stream.h"
 
 namespace bandwall {
 
-double quantile(std::vector<double> values, double q);  // 0 when empty
 inline double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
 
 struct ProbeAnswer {

@@ -27,6 +27,7 @@ EngineMarks engine_marks(std::string_view engine) {
   m.speculative = has("speculative") || has("mtp") || has("eagle");
   m.eager = has("eager");
   m.end_to_end = has("end-to-end");
+  m.staggered = has("benchy");
   m.off_by_one = has("n-1 interval");
   return m;
 }

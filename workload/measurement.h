@@ -20,6 +20,7 @@ struct EngineMarks {
   bool speculative = false;  // drafted tokens: "speculative", "MTP", "EAGLE"
   bool eager = false;        // kernels started one by one: "eager"
   bool end_to_end = false;   // the clock also ran while the prompt was read: "end-to-end"
+  bool staggered = false;    // requests arrive together and wait for each other: "llama-benchy"
   bool off_by_one = false;   // divides N tokens by the time of N - 1: "N-1 intervals"
   friend bool operator==(const EngineMarks&, const EngineMarks&) = default;
 };
