@@ -229,7 +229,7 @@ std::string probe_csv(const ProbeSubject& s, const std::vector<ProbeRow>& rows) 
     out += fmt::format(
         "{},{},{},{},{},{},{},{},{},{},{},{},,{:.2f},{}\n", quoted(s.machine), quoted(engine),
         quoted(s.backend), quoted(s.shape.empty() ? s.model : s.shape),
-        s.model_bytes > 0 ? fmt::format("{:.2f}", static_cast<double>(s.model_bytes) / 1073741824.0)
+        s.model_bytes > 0 ? fmt::format("{:.4g}", static_cast<double>(s.model_bytes) / 1073741824.0)
                           : "",
         quoted(s.quant), r.prefill ? "pp" : "tg", r.n_tokens, r.depth, r.concurrency,
         s.n_ubatch > 0 ? std::to_string(s.n_ubatch) : "", s.kv_type, r.ts(),

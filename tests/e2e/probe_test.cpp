@@ -172,7 +172,7 @@ TEST(Probe, DepthIsWhatTheServerSaysThatItReused) {
   EXPECT_EQ(silent[1]["n_depth"], 96);
 }
 
-TEST(Probe, CsvHasTheColumnsOfMeasurements) {
+TEST(Probe, CsvIsReadByValidate) {
   ScriptedServer server(Script{Style::LlamaServer});
   const Outcome o =
       probe(server.url(), {"-o", "csv", "--machine", "gb10", "--shape", "gpt-oss-20b"});
@@ -181,6 +181,8 @@ TEST(Probe, CsvHasTheColumnsOfMeasurements) {
                          "device,engine,backend,model,model_file_gib,quant,phase,n_tokens,depth,"
                          "batch,ubatch,kv_type,flash_attn,tok_s,source\n\"gb10\",\"llama.cpp"));
   EXPECT_THAT(o.out, HasSubstr(",tg,8,40,1,512,f16,,"));
+  const Outcome read = run({"validate", file("probe.csv", o.out)});
+  EXPECT_THAT(read.out, HasSubstr("2 predicted, 0 without a prediction, 0 lines skipped"));
 }
 
 TEST(Probe, AServerThatTakesNoExtraFieldsIsAskedWithoutThem) {

@@ -71,7 +71,7 @@ ScriptedServer::ScriptedServer(Script script) : script_(std::move(script)) {
     for (const std::string& m : script_.models) {
       data.push_back({{"id", m},
                       {"owned_by", script_.style == Style::LlamaServer ? "llamacpp" : "vllm"},
-                      {"meta", {{"size", 1000000}}}});
+                      {"meta", {{"size", 12100000000}}}});
     }
     res.set_content(Json{{"object", "list"}, {"data", data}}.dump(), "application/json");
   });
