@@ -253,8 +253,8 @@ void share(std::int64_t total, const std::vector<TensorSpec*>& tensors) {
   }
 }
 
-const PublishedMix* find_published(const ModelShape& shape, std::string_view name) {
-  for (const PublishedMix& p : shape.published) {
+const PublishedMix* find_published(const std::vector<PublishedMix>& mixes, std::string_view name) {
+  for (const PublishedMix& p : mixes) {
     if (same_letters(p.name, name)) return &p;
   }
   return nullptr;
@@ -262,25 +262,32 @@ const PublishedMix* find_published(const ModelShape& shape, std::string_view nam
 
 // Checkpoints of other engines as their tools make them where a shape lists none of its own: every
 // matrix but tables and routers. Publishers often leave out more.
-const PublishedMix* find_checkpoint(std::string_view name) {
-  static const PublishedMix all[] = {
-      {.name = "NVFP4", .attention = NVFP4_ST, .tables = BF16, .experts = NVFP4_ST, .rest = BF16},
-      {.name = "FP8", .attention = F8_E4M3, .tables = BF16, .experts = F8_E4M3, .rest = BF16},
-      {.name = "INT4", .attention = INT4, .tables = BF16, .experts = INT4, .rest = BF16}};
-  for (const PublishedMix& p : all) {
-    if (same_letters(p.name, name)) return &p;
-  }
-  return nullptr;
+const std::vector<PublishedMix>& checkpoints() {
+  const auto of = [](const char* name, Format format) {
+    PublishedMix mix{
+        .name = name, .attention = format, .tables = BF16, .experts = format, .rest = BF16};
+    mix.note = "every matrix but tables and routers; publishers often leave out more";
+    return mix;
+  };
+  static const std::vector<PublishedMix> all = {of("NVFP4", NVFP4_ST), of("FP8", F8_E4M3),
+                                                of("INT4", INT4)};
+  return all;
 }
 
 Importance importance_of(const Mix& mix) {
   return mix.name.starts_with("IQ") ? Importance::With : Importance::Without;
 }
 
-[[noreturn]] void unknown_mix(const ModelShape& shape, std::string_view mix) {
+enum class Known { Rules, RulesAndCheckpoints };
+
+[[noreturn]] void unknown_mix(const ModelShape& shape, std::string_view mix, Known known) {
   std::vector<std::string> names = known_mixes();
   std::vector<std::string> own;
   for (const PublishedMix& p : shape.published) own.push_back(p.name);
+  for (const PublishedMix& p : checkpoints()) {
+    const bool listed = find_published(shape.published, p.name) != nullptr;
+    if (known == Known::RulesAndCheckpoints && !listed) names.push_back(p.name);
+  }
   std::vector<std::string> all = own;
   all.insert(all.end(), names.begin(), names.end());
   const std::string near = suggest(mix, all);
@@ -399,7 +406,7 @@ ModelSpec remix(const ModelSpec& model, std::string_view mix_name) {
   ModelShape shape;
   shape.name = model.name;
   shape.architecture = model.architecture;
-  if (mix == nullptr) unknown_mix(shape, mix_name);
+  if (mix == nullptr) unknown_mix(shape, mix_name, Known::Rules);
   const Architecture& a = architecture_of(shape);
   std::unordered_map<std::string, Role> roles;
   for (const ExpectedTensor& t : expected_tensors(a, model.hyper)) {
@@ -429,10 +436,14 @@ ModelSpec remix(const ModelSpec& model, std::string_view mix_name) {
 ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   if (mix_name.empty()) mix_name = shape.default_mix;
   const Architecture& a = architecture_of(shape);
-  const PublishedMix* published = find_published(shape, mix_name);
+  const PublishedMix* published = find_published(shape.published, mix_name);
   const Mix* mix = published == nullptr ? find_mix(mix_name) : nullptr;
-  if (published == nullptr && mix == nullptr) published = find_checkpoint(mix_name);
-  if (published == nullptr && mix == nullptr) unknown_mix(shape, mix_name);
+  if (published == nullptr && mix == nullptr) {
+    published = find_published(checkpoints(), mix_name);
+  }
+  if (published == nullptr && mix == nullptr) {
+    unknown_mix(shape, mix_name, Known::RulesAndCheckpoints);
+  }
 
   ModelSpec model;
   Hyper& h = model.hyper = shape.hyper;

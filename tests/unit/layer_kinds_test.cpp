@@ -123,6 +123,15 @@ TEST(LayerKinds, Llama4HasThePublishedSizes) {
   EXPECT_TRUE(maverick.is_moe_layer(1));
 }
 
+TEST(LayerKinds, EveryShapeIsKnownAsACheckpoint) {
+  // qwen3-4b: a tied table and norms in BF16, 36 layers of matrices in blocks of 16 with a scale.
+  const std::int64_t table = 151936 * 2560, norms = 36 * (2 * 2560 + 2 * 128) + 2560;
+  const std::int64_t rest = 4'022'468'096 - table - norms;
+  EXPECT_EQ(model("qwen3-4b", "nvfp4").weight_bytes(), 2 * (table + norms) + rest / 16 * 9);
+  EXPECT_EQ(model("qwen3-4b", "FP8").weight_bytes(), 2 * (table + norms) + rest);
+  EXPECT_EQ(model("nemotron-3-nano-30b-a3b", "NVFP4").weight_bytes(), 19'339'733'888);  // its own
+}
+
 std::string kinds(int layers, int period) {
   std::string text;
   for (int l = 0; l < layers; ++l) {
