@@ -189,7 +189,8 @@ void find_served_model(const ProbeClient& client, const std::optional<std::strin
                                                   fmt::join(names, ", ")));
 }
 
-std::string body_of(const Server& server, const std::string& prompt, std::int64_t n_gen) {
+std::string body_of(const Server& server, const std::string& prompt, std::int64_t n_gen,
+                    bool reuse = false) {
   Json body = {
       {"model", server.model}, {"max_tokens", n_gen}, {"temperature", 0}, {"stream", true}};
   if (server.endpoint == "/completions") {
@@ -200,14 +201,15 @@ std::string body_of(const Server& server, const std::string& prompt, std::int64_
   if (!server.plain) {
     body["stream_options"] = {{"include_usage", true}};
     body["ignore_eos"] = true;
+    body["cache_prompt"] = reuse;  // llama-server: not even a first token in common
   }
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 ProbeRound ask(const ProbeClient& client, const Server& server,
-               const std::vector<std::string>& prompts, std::int64_t n_gen) {
+               const std::vector<std::string>& prompts, std::int64_t n_gen, bool reuse = false) {
   std::vector<std::string> bodies;
-  for (const std::string& p : prompts) bodies.push_back(body_of(server, p, n_gen));
+  for (const std::string& p : prompts) bodies.push_back(body_of(server, p, n_gen, reuse));
   ProbeRound round;
   for (ProbeClient::Answer& a : client.post_together(server.endpoint, bodies)) {
     if (a.status != 200 || !a.streamed) client.refuse(server.endpoint, a);
@@ -266,7 +268,7 @@ std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const
   if (before > 0) {
     for (std::string& p : prefixes) p = words.some(before) + " ";
     progress(fmt::format("depth {} x{}", t.depth, t.concurrency));
-    ask(client, server, prefixes, 1);
+    ask(client, server, prefixes, 1, true);
   }
   std::vector<ProbeRound> rounds;
   for (std::int64_t r = -1; r < plan.repetitions; ++r) {  // the first warms up and is not kept
@@ -276,8 +278,8 @@ std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const
     std::vector<std::string> prompts = prefixes;
     const std::int64_t added = std::max<std::int64_t>(1, total - before);
     for (std::string& p : prompts) p += words.some(added);
-    ProbeRound round =
-        ask(client, server, prompts, r < 0 ? std::min<std::int64_t>(plan.n_gen, 8) : plan.n_gen);
+    const std::int64_t n_gen = r < 0 ? std::min<std::int64_t>(plan.n_gen, 8) : plan.n_gen;
+    ProbeRound round = ask(client, server, prompts, n_gen, t.depth > 0);
     if (r >= 0) {
       rounds.push_back(std::move(round));
     } else if (const auto n = round.answers.front().stream.prompt_tokens; server.counts && n) {

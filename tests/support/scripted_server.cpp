@@ -158,7 +158,7 @@ void ScriptedServer::answer(const httplib::Request& req, httplib::Response& res,
   {
     std::unique_lock<std::mutex> lock(mutex_);
     requests_.push_back(body);
-    if (script_.style == Style::LlamaServer) {
+    if (script_.style == Style::LlamaServer && body.value("cache_prompt", true)) {
       a.reused = static_cast<std::int64_t>(reused_words(prompt));
     }
     most_ = std::max(most_.load(), ++active_);
