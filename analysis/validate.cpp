@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "analysis/quantile.h"
 #include "hwmodel/error.h"
 
 namespace bandwall {
@@ -135,15 +136,6 @@ void check_prefill(const RowInputs& in, RowResult& r) {
   r.predicted = t.ts;
   r.low = t.ts_low;
   r.high = t.ts_high;
-}
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const double at = q * static_cast<double>(values.size() - 1);
-  const std::size_t below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 }  // namespace

@@ -92,6 +92,8 @@ const std::vector<Home>& homes() {
       {"random", {"runtime", "reports"}},
       {"fstream", {"runtime", "reports", "configs"}},
       {"iostream", {"reports"}},
+      {"httplib", {"reports"}},
+      {"future", {"reports"}},
   };
   return table;
 }
