@@ -107,6 +107,7 @@ void check_decode(const RowInputs& in, RowResult& r) {
   const Throughput t = predict_decode(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;
+  r.known_limit = t.known_limit;
   r.notes = t.notes;
   decode_baselines(in, t, r);
   const double tokens = static_cast<double>(s.n_gen * s.batch);
@@ -118,6 +119,7 @@ void check_decode(const RowInputs& in, RowResult& r) {
   if (m.marks.off_by_one && s.n_gen > 1) {
     r.measured *= static_cast<double>(s.n_gen - 1) / static_cast<double>(s.n_gen);
   }
+  r.faster_than_light = s.batch == 1 && !m.marks.speculative && r.measured > t.ts_speed_of_light;
 }
 
 void check_prefill(const RowInputs& in, RowResult& r) {
@@ -129,6 +131,7 @@ void check_prefill(const RowInputs& in, RowResult& r) {
   const Throughput t = predict_prefill(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;
+  r.known_limit = t.known_limit;
   r.notes = t.notes;
   r.predicted = t.ts;
   r.low = t.ts_low;
@@ -216,7 +219,11 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
           {"marks", marks},
           {"flash_attention", m.flash_attention ? (*m.flash_attention ? "on" : "off") : ""},
           {"kv", std::string(in.kv.k->name) + "/" + std::string(in.kv.v->name)},
-          {"basis", std::string(name(result.basis))}};
+          {"basis", std::string(name(result.basis))},
+          {"test", test_name(m)},
+          {"experts", in.model->hyper.experts > 0 ? "yes" : "no"},
+          {"faster_than_light", result.faster_than_light ? "yes" : "no"},
+          {"known_limit", result.known_limit ? "yes" : "no"}};
 }
 
 ErrorSummary summarize(const std::vector<RowResult>& rows, const std::vector<std::size_t>& which) {
