@@ -39,8 +39,8 @@ Basis basis_of(const Machine& machine, const Backend& fitted) {
 // (configs/measurements, failing classes left out; "bandwall validate" counts how many rows lie
 // inside):
 //   MeasuredHere, decode: probes and runs of one host repeat within 5-9 % (single runs).
-//   CalibratedBackend: decode 1.4 % median, 3.7 % for nine of ten; batches 3 and 10 %; prompts 6 and
-//   13 %, more often too slow than too fast.
+//   CalibratedBackend: decode 1.4 % median, 3.7 % for nine of ten; batches 3 and 10 %; prompts 6
+//   and 13 %, more often too slow than too fast.
 //   SameClass: decode of cards whose rates were carried over from a GB10, 3 to 16 %.
 //   DatasheetOnly: end-to-end efficiencies of engines spread from 0.60 to 0.86 of the peak.
 struct Band {
