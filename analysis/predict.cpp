@@ -35,24 +35,27 @@ Basis basis_of(const Machine& machine, const Backend& fitted) {
   return machine.read_curves.empty() ? Basis::CalibratedBackend : Basis::MeasuredHere;
 }
 
-// Bands are factors on the step time. They are the errors this model was seen to make, not wishes.
-//   MeasuredHere, decode:  probes and runs of one host repeat within 5-9 % (single runs).
-//   CalibratedBackend, decode: GB10 llama.cpp, 25 grouped-query points: 1.3 % mean, 5.0 % worst.
-//   SameClass, decode: those rates as fractions of peak on another machine, 16 points: 5.6 % mean,
-//   11.4 % worst.
-//   Prefill: 30 GB10 points: 9 % mean; 18 % too slow to 37 % too fast at worst.
+// Bands are factors on the step time. They are the errors this model was seen to make, not wishes
+// (configs/measurements, failing classes left out; "bandwall validate" counts how many rows lie
+// inside):
+//   MeasuredHere, decode: probes and runs of one host repeat within 5-9 % (single runs).
+//   CalibratedBackend: decode 1.4 % median, 3.7 % for nine of ten; batches 3 and 10 %; prompts 6
+//   and 13 %, more often too slow than too fast.
+//   SameClass: decode of cards whose rates were carried over from a GB10, 3 to 16 %.
 //   DatasheetOnly: end-to-end efficiencies of engines spread from 0.60 to 0.86 of the peak.
 struct Band {
   double low, high;
 };
-Band band_of(Basis basis, bool prefill) {
+Band band_of(Basis basis, const Step& step) {
+  const bool prefill = step.tokens_per_sequence > 2, batch = step.sequences > 1;
   switch (basis) {
     case Basis::MeasuredHere:
       return prefill ? Band{0.85, 1.15} : Band{0.90, 1.10};
     case Basis::CalibratedBackend:
-      return prefill ? Band{0.85, 1.37} : Band{0.94, 1.06};
+      if (prefill) return {0.86, 1.30};
+      return batch ? Band{0.91, 1.12} : Band{0.94, 1.06};
     case Basis::SameClass:
-      return prefill ? Band{0.67, 1.50} : Band{0.85, 1.15};
+      return prefill ? Band{0.67, 1.50} : Band{0.83, 1.20};
     case Basis::DatasheetOnly:
       return prefill ? Band{0.50, 2.00} : Band{0.85, 1.40};
   }
@@ -141,7 +144,7 @@ void add_notes(const Machine& machine, const Backend& fitted, const ModelSpec& m
   const bool batch_of_experts =
       plan.step.sequences > 1 && model.hyper.experts > 0 && !routing.recorded;
   if (batch_of_experts && fitted.routing_concentration) {
-    widen(p, 0.85, 1.1,
+    widen(p, 0.9, 1.05,
           fmt::format("expert routing as skewed as in the backend's rows (concentration {}); other "
                       "texts and models differ",
                       fitted.routing_concentration->value));
@@ -231,7 +234,7 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
   p.ledger.wall = p.step;
   p.bound = largest(sum);
   p.basis = basis_of(machine, fitted);
-  const Band band = band_of(p.basis, step.tokens_per_sequence > 2);
+  const Band band = band_of(p.basis, step);
   p.low = band.low;
   p.high = band.high;
   add_notes(machine, fitted, model, plan, routing, gaps, p);
