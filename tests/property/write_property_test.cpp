@@ -40,6 +40,9 @@ class Maker {
       m.devices = 1 + static_cast<int>(random_() % 64);
     }
     if (often()) m.power = figure(Watts(140.5));
+    if (often()) {
+      m.energy = EnergyFigures{figure(Watts(15.5)), figure(1.1e-10), figure(1.4e-12)};
+    }
     if (often()) m.price_usd = figure(4699.99);
     return m;
   }
