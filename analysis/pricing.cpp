@@ -299,11 +299,12 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
   c.threads = threads > 0 ? threads : backend.threads;
   find_working_sets(plan, model, routing, c);
   find_figures(backend, model.hyper, plan.step.tokens() > 1, c);
+  if (!backend.layer_seconds) return c;
   std::map<int, int> ops_of_layer;
   for (const Op& op : plan.ops) {
     if (op.key.layer >= 0) ++ops_of_layer[op.key.layer];
   }
-  if (backend.layer_seconds && !ops_of_layer.empty()) {
+  if (!ops_of_layer.empty()) {
     double ops = 0;
     for (const auto& [layer, count] : ops_of_layer) ops += count;
     c.layer_share = backend.layer_seconds->value * (static_cast<double>(ops_of_layer.size()) / ops);

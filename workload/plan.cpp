@@ -89,6 +89,7 @@ class Builder {
         rows_(static_cast<double>(step.output_rows)) {}
 
   std::vector<Op> build() {
+    ops_.reserve(static_cast<std::size_t>(h_.layers) * 11 + 4);
     embedding();
     for (int l = 0; l < h_.layers; ++l) block(l);
     if (step_.output_rows > 0) head();
