@@ -149,7 +149,7 @@ std::string explain_text(const std::vector<ExplainedOps>& groups, Seconds host, 
                milliseconds(e.speed_of_light)});
     light += e.speed_of_light;
   }
-  if (host > Seconds(0)) {
+  if (host > step * 1e-6) {  // not the rounding of a sum
     table.add(
         {"step", "1", "host time of a step", milliseconds(host), percent(host / step), "0.000"});
   }
