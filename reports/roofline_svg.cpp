@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "reports/roofline_scale.h"
+#include "reports/svg_text.h"
 
 namespace bandwall {
 namespace {
@@ -32,29 +33,6 @@ constexpr const char* kStyle = R"(<style>
 </style>
 )";
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) >= 0x20) out += c;
-    }
-  }
-  return out;
-}
-
 struct Box {
   double x, y, width, height;
   bool overlaps(const Box& o) const {
@@ -72,18 +50,6 @@ struct Plot {
     return std::none_of(taken.begin(), taken.end(), [&](const Box& b) { return b.overlaps(box); });
   }
 };
-
-std::string text_at(double x, double y, std::string_view anchor, std::string_view css,
-                    std::string_view text) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" class=\"{}\">{}</text>\n",
-                     x, y, anchor, css, escaped(text));
-}
-
-std::string line_at(double x1, double y1, double x2, double y2, std::string_view css) {
-  return fmt::format(
-      "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" class=\"{}\"/>\n", x1, y1, x2,
-      y2, css);
-}
 
 std::string intensity_label(int decade) {
   if (decade >= -3 && decade <= 5) return fmt::format("{:.10g}", std::pow(10.0, decade));

@@ -150,15 +150,6 @@ Subject open_subject(const Arguments& a) {
   return s;
 }
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
 // The same tokens for every repetition and engine: all over the vocabulary, none special by intent.
 std::vector<std::int32_t> some_tokens(std::int64_t n, std::int64_t vocab) {
   std::vector<std::int32_t> tokens;

@@ -70,15 +70,6 @@ class Words {
   std::mt19937_64 random_;
 };
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
 Plan make_plan(const Arguments& a) {
   Plan plan;
   plan.form = a.choice("output", {"text", "md", "json", "csv"});

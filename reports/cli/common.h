@@ -98,6 +98,8 @@ std::string read_file(const std::string& path, std::int64_t max_bytes);
 const std::atomic<bool>& interrupted();
 void install_interrupt();
 
+std::string utc_now();  // "2026-11-21T20:00:00Z"
+
 // A line on stderr, control characters made visible; a stderr that refuses it changes nothing.
 void note(const std::string& text);
 
