@@ -22,7 +22,7 @@ struct Schedule {
   bool quick = false;
   int rounds = 2;               // of reads and matrices in the caches
   double at_least = 0.02;       // seconds of one such sample
-  int tokens = 8, repeats = 2;  // of one token; of short prompts
+  int tokens = 6, repeats = 2;  // of one token; of short prompts
   std::size_t arena = 0;
   std::vector<double> read_sets, matrix_sets;  // bytes
   std::vector<Format> formats;
@@ -66,11 +66,12 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   constexpr double kSmallest = 1;  // seconds; at most this: models that fit in a cache (tests)
   Schedule s;
   s.quick = options.budget.value() <= kQuickBudget;
-  s.arena = arena_bytes(host);
+  s.arena = 2 * arena_bytes(host);
   s.size = probe_size(options.budget.value() <= kSmallest);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
-  s.read_sets = {256 * kKiB, kMiB, 4 * kMiB, l3 / 2, l3 * 0.75, l3, l3 * 1.3, l3 * 2, all};
+  s.read_sets = {256 * kKiB, kMiB,     4 * kMiB, l3 / 2, l3 * 0.75,
+                 l3,         l3 * 1.3, l3 * 2,   l3 * 4, all};
   s.matrix_sets = {kMiB, 4 * kMiB, l3 / 2};
   for (auto* sets : {&s.read_sets, &s.matrix_sets}) {
     std::erase_if(*sets, [&](double w) { return w > all; });
@@ -109,7 +110,7 @@ Shape shape_for(double working_set) {
 
 // What was measured with one thread count.
 struct ThreadSamples {
-  std::map<double, Series> read;                      // by working set
+  std::map<double, Series> read, plain;               // by working set; in huge and small pages
   std::map<Format, std::map<double, Series>> cached;  // stream rates in the caches
   std::map<Format, FormatSamples> formats;
   std::map<std::string, std::vector<AttentionSample>> attention;  // by KV format
@@ -150,16 +151,18 @@ class Session {
 
   void measure_caches() {
     report("caches");
-    for (const int threads : counts_) {
-      ThreadSamples& s = samples_[threads];
-      ThreadPool pool(threads, Pinning::On);
-      const Arena arena(schedule_.arena);
-      for (int round = 0; round < schedule_.rounds; ++round) {
-        for (const double set : schedule_.read_sets) {
-          s.read[set].add(quiet_sample([&] {
-            return read_rate(pool, arena.data(), static_cast<std::size_t>(set),
-                             schedule_.at_least);
-          }));
+    for (const Pages pages : {Pages::Huge, Pages::Plain}) {
+      const Arena arena(schedule_.arena, pages);
+      for (const int threads : counts_) {
+        auto& into = pages == Pages::Huge ? samples_[threads].read : samples_[threads].plain;
+        ThreadPool pool(threads, Pinning::On);
+        for (int round = 0; round < schedule_.rounds; ++round) {
+          for (const double set : schedule_.read_sets) {
+            into[set].add(quiet_sample([&] {
+              return read_rate(pool, arena.data(), static_cast<std::size_t>(set),
+                               schedule_.at_least);
+            }));
+          }
         }
       }
     }
@@ -191,6 +194,7 @@ class Session {
       EngineProbe probe(model.model(), options, *reads_.at(threads));
       FormatSamples& f = s.formats[format];
       f.experts_used = model.model().spec().hyper.experts_used;
+      f.working_set = static_cast<double>(model.model().spec().weight_bytes());
       for (int i = 0; i < schedule_.tokens; ++i) {
         f.decode.push_back(probe.decode(32));
         s.far.add(f.decode.back().begin()->second.read);
@@ -314,15 +318,17 @@ RateCurve cached_curve(const std::map<double, Series>& by_set, int threads) {
 }
 
 // Stream rates over working sets: in the caches as matrices there were read; beyond them the rate
-// far away, as much faster as plain reading is at that set.
-RateCurve stream_curve(const ThreadSamples& s, Format format, BytesPerSecond far_rate,
-                       const RateCurve& read) {
-  RateCurve c = cached_curve(s.cached.at(format), read.threads);
+// of the probe, as much faster or slower as reading small pages is at that set than at the probe's.
+RateCurve stream_curve(const ThreadSamples& s, Format format, BytesPerSecond probe_rate,
+                       double probe_set, int threads) {
+  RateCurve c = cached_curve(s.cached.at(format), threads);
   const RatePoint nearest = c.points.back();
-  const BytesPerSecond roof = std::max(nearest.rate, far_rate), far = read.points.back().rate;
-  for (const RatePoint& p : read.points) {
+  const BytesPerSecond roof = std::max(nearest.rate, probe_rate);
+  const RateCurve plain = cached_curve(s.plain, threads);
+  const BytesPerSecond at_probe = plain.at(Bytes(probe_set));
+  for (const RatePoint& p : plain.points) {
     if (p.working_set <= nearest.working_set) continue;
-    c.points.push_back({p.working_set, std::min(far_rate * (p.rate / far), roof)});
+    c.points.push_back({p.working_set, std::min(probe_rate * (p.rate / at_probe), roof)});
   }
   c.source = measured("engine beyond the caches, matrices within them");
   return c;
@@ -389,7 +395,8 @@ Backend backend_of(Session& session, const Machine& machine, int threads,
       const std::string key = std::string(name(format)) + suffix;
       const auto rate = b.stream.find(key);
       if (rate == b.stream.end()) continue;
-      b.stream_curves[key].push_back(stream_curve(s, format, rate->second.value, read));
+      b.stream_curves[key].push_back(
+          stream_curve(s, format, rate->second.value, samples.working_set, threads));
     }
   }
   add_defaults(b);

@@ -193,14 +193,13 @@ void fit_long_attention(const std::vector<FormatSamples>& all, Backend& b) {
       }
     }
   }
-  Eigen::MatrixXd terms(static_cast<Eigen::Index>(rows.size()), 2);
-  Eigen::VectorXd times(terms.rows());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto at = static_cast<Eigen::Index>(i);
-    terms.row(at) << activations(*rows[i]), rows[i]->row.flops.value();
-    times(at) = rows[i]->seconds();
+  Terms terms;
+  std::vector<double> times;
+  for (const OpSample* s : rows) {
+    terms.push_back({activations(*s), s->row.flops.value()});
+    times.push_back(s->seconds());
   }
-  const Fit fit = fit_non_negative(terms, times);
+  const Fit fit = fit_non_negative(terms, times, 2);
   const std::string note = fmt::format("engine, prompts, both rates fitted together, error {:.0f} %",
                                        100 * fit.error);
   if (fit.figures[0].value > 0) {
@@ -261,18 +260,16 @@ void fit_attention(const std::vector<AttentionSample>& samples, const std::strin
   const bool first = b.kv_stream.empty();
   const double known = first ? 0 : fixed(b, OpKind::Attention);
   const auto solve = [&](double bytes_per_second) {
-    Eigen::MatrixXd terms(static_cast<Eigen::Index>(samples.size()), 3);
-    Eigen::VectorXd times(terms.rows());
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      const AttentionSample& s = samples[i];
-      const auto at = static_cast<Eigen::Index>(i);
+    Terms terms;
+    std::vector<double> times;
+    for (const AttentionSample& s : samples) {
       double t = s.seconds - known - elementwise(b, OpKind::Attention, s.activations);
       const double bytes = s.bytes * far / s.read;
       if (bytes_per_second > 0) t -= bytes / bytes_per_second;
-      terms.row(at) << (first ? 1.0 : 0.0), bytes_per_second > 0 ? 0.0 : bytes, s.elements;
-      times(at) = std::max(t, 0.1 * s.seconds);
+      terms.push_back({first ? 1.0 : 0.0, bytes_per_second > 0 ? 0.0 : bytes, s.elements});
+      times.push_back(std::max(t, 0.1 * s.seconds));
     }
-    return fit_non_negative(terms, times);
+    return fit_non_negative(terms, times, 3);
   };
   Fit fit = solve(0);
   double rate = fit.figures[1].value > 0 ? 1 / fit.figures[1].value : 0;

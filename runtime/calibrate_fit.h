@@ -17,6 +17,7 @@ struct FormatSamples {
   std::vector<StepSample> decode;
   std::map<std::int64_t, std::vector<StepSample>> prompts;  // by tokens
   std::int64_t experts_used = 0;
+  double working_set = 0;  // bytes of the model
 };
 
 // Attention of one token: one row per step.

@@ -126,7 +126,7 @@ ProbeSize probe_size(bool small) {
   const double cache = host.l3 ? host.l3->value() : 32 * kMiB;
   const double available = host.memory_available ? host.memory_available->value() : 4 * kGiB;
   ProbeSize size;
-  size.head_bytes = std::clamp(1.3 * cache, 24 * kMiB, std::max(24 * kMiB, available / 12));
+  size.head_bytes = std::clamp(4.5 * cache, 24 * kMiB, std::max(24 * kMiB, available / 12));
   size.expert_bytes = std::clamp(cache, 32 * kMiB, std::max(32 * kMiB, available / 12));
   if (small) size = {24 * kMiB, 24 * kMiB};
   return size;
@@ -138,13 +138,16 @@ ModelSpec wide_spec(Format format, const ProbeSize& size) {
   Hyper h;
   h.layers = 3;
   h.dense_layers = 1;
-  h.hidden = 2048;
+  // Rows as long as those of models of 7 to 70 billion parameters; plain formats take twice the
+  // room and more, and are read for routers.
+  const std::int64_t unit = info(format).quantized ? 2 : 1;
+  h.hidden = 2048 * unit;
   h.context_train = kContext;
-  h.heads = 32;
+  h.heads = 16 * unit;
   h.kv_heads = 4;
   h.head_dim_k = h.head_dim_v = h.rope_dims = 128;
-  h.ffn = 6144;
-  h.expert_ffn = h.shared_ffn = 768;
+  h.ffn = 6144 * unit;
+  h.expert_ffn = h.shared_ffn = 768 * unit;
   const double expert = 3.0 * static_cast<double>(row_bytes(format, h.hidden) * h.expert_ffn);
   h.experts =
       std::clamp<std::int64_t>(static_cast<std::int64_t>(size.expert_bytes / expert), 8, 64) / 8 *
@@ -165,7 +168,7 @@ ModelSpec attention_spec(const HeadShape& shape, const ProbeSize& size) {
   h.heads = shape.heads;
   h.kv_heads = shape.kv_heads;
   h.head_dim_k = h.head_dim_v = h.rope_dims = shape.dim;
-  h.vocab = vocab_of(size.head_bytes, h.hidden, Format::Q8_0);
+  h.vocab = vocab_of(0.3 * size.head_bytes, h.hidden, Format::Q8_0);
   set_facts(*a, h);
   return uniform_spec("llama", h, Format::Q8_0);
 }

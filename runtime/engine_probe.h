@@ -56,10 +56,12 @@ class EngineProbe {
   double read_before_ = 0;
 };
 
-// What a probe model may take, from what this host has: the head alone is larger than the last
-// cache, so that everything else has left it when it is needed again.
+// What a probe model may take, from what this host has. The head is several times the last cache:
+// everything else has left it when it is needed again, and so have the page tables of small pages,
+// which models of gigabytes read from memory, too.
 struct ProbeSize {
-  double head_bytes = 0, expert_bytes = 0;  // of the head; of the experts of one layer
+  double head_bytes = 0;    // of the head
+  double expert_bytes = 0;  // of the experts of one layer
 };
 ProbeSize probe_size(bool small);
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include <Eigen/Dense>
+
 #include "hwmodel/error.h"
 
 namespace bandwall {
@@ -37,16 +39,31 @@ double at_share(std::vector<double> sorted, double share) {
   return sorted[static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1))];
 }
 
-double correlation(const std::vector<double>& x, const std::vector<double>& y) {
-  const double n = static_cast<double>(x.size());
-  double mx = 0, my = 0, xy = 0, xx = 0, yy = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) mx += x[i] / n, my += y[i] / n;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    xy += (x[i] - mx) * (y[i] - my);
-    xx += (x[i] - mx) * (x[i] - mx);
-    yy += (y[i] - my) * (y[i] - my);
+// Correlation of the estimates, the largest of each figure with another: of the inverse of the
+// normal matrix. Columns that are multiples of each other have 1; columns of zeros have none.
+std::vector<double> correlations(const Eigen::MatrixXd& a) {
+  std::vector<double> largest(static_cast<std::size_t>(a.cols()), 0);
+  std::vector<Eigen::Index> used;
+  for (Eigen::Index i = 0; i < a.cols(); ++i) {
+    if (a.col(i).squaredNorm() > 0) used.push_back(i);
   }
-  return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : 0;
+  if (used.size() < 2) return largest;
+  const Eigen::MatrixXd part = a(Eigen::all, used);
+  const Eigen::VectorXd size = part.colwise().norm();
+  const Eigen::MatrixXd unit = part * size.cwiseInverse().asDiagonal();
+  const Eigen::FullPivLU<Eigen::MatrixXd> normal(unit.transpose() * unit);
+  constexpr double kSingular = 1e-9;
+  const bool singular = normal.rcond() < kSingular;
+  const Eigen::MatrixXd inverse =
+      singular ? Eigen::MatrixXd::Ones(normal.rows(), normal.cols()) : normal.inverse();
+  for (Eigen::Index i = 0; i < inverse.rows(); ++i) {
+    double& most = largest[static_cast<std::size_t>(used[static_cast<std::size_t>(i)])];
+    for (Eigen::Index j = 0; j < inverse.cols(); ++j) {
+      if (i == j) continue;
+      most = std::max(most, std::fabs(inverse(i, j)) / std::sqrt(inverse(i, i) * inverse(j, j)));
+    }
+  }
+  return largest;
 }
 
 // Values of each figure when rows are drawn again with replacement.
@@ -69,23 +86,27 @@ std::vector<std::vector<double>> resampled(const Eigen::MatrixXd& a, const Eigen
 
 }  // namespace
 
-Fit fit_non_negative(const Eigen::MatrixXd& terms, const Eigen::VectorXd& times) {
-  BANDWALL_CHECK(terms.rows() == times.size() && terms.cols() <= 8);
+Fit fit_non_negative(const Terms& terms, const std::vector<double>& times, std::size_t figures) {
+  BANDWALL_CHECK(terms.size() == times.size() && figures <= 8);
   Fit fit;
-  fit.figures.resize(static_cast<std::size_t>(terms.cols()));
-  if (terms.rows() == 0) return fit;
-  const Eigen::MatrixXd a = times.cwiseInverse().asDiagonal() * terms;
-  const Eigen::VectorXd b = Eigen::VectorXd::Ones(times.size());
+  fit.figures.resize(figures);
+  if (terms.empty()) return fit;
+  Eigen::MatrixXd a(static_cast<Eigen::Index>(terms.size()), static_cast<Eigen::Index>(figures));
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    for (std::size_t j = 0; j < figures; ++j) {
+      a(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)) = terms[i][j] / times[i];
+    }
+  }
+  const Eigen::VectorXd b = Eigen::VectorXd::Ones(a.rows());
   const Eigen::VectorXd x = solve(a, b);
   const auto draws = resampled(a, b);
+  const std::vector<double> tied = correlations(a);
   for (std::size_t i = 0; i < fit.figures.size(); ++i) {
     FittedFigure& f = fit.figures[i];
     f.value = x(static_cast<Eigen::Index>(i));
     f.low = at_share(draws[i], 0.05);
     f.high = at_share(draws[i], 0.95);
-    for (std::size_t j = 0; j < draws.size(); ++j) {
-      if (j != i) f.correlation = std::max(f.correlation, std::fabs(correlation(draws[i], draws[j])));
-    }
+    f.correlation = tied[i];
     const bool narrow = f.high - f.value <= 0.3 * f.value && f.value - f.low <= 0.3 * f.value;
     f.identified = f.value > 0 && narrow && f.correlation <= 0.95;
   }

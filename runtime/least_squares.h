@@ -7,14 +7,12 @@
 
 #include <vector>
 
-#include <Eigen/Dense>
-
 namespace bandwall {
 
 struct FittedFigure {
   double value = 0;           // as in times = terms * values
   double low = 0, high = 0;   // 5th and 95th percentile of the bootstrap
-  double correlation = 0;     // the largest |r| with another figure that is not zero
+  double correlation = 0;     // the largest |r| of the estimate with that of another figure
   // Interval at most 30 % of the value either way, |r| at most 0.95.
   bool identified = false;
 };
@@ -23,7 +21,8 @@ struct Fit {
   double error = 0;  // median of |predicted / measured - 1|
 };
 
-// times > 0, as many as rows of terms; no rows: all figures 0.
-Fit fit_non_negative(const Eigen::MatrixXd& terms, const Eigen::VectorXd& times);
+// terms: one row per time, one column per figure (at most 8). times > 0. No rows: all figures 0.
+using Terms = std::vector<std::vector<double>>;
+Fit fit_non_negative(const Terms& terms, const std::vector<double>& times, std::size_t figures);
 
 }  // namespace bandwall

@@ -25,36 +25,32 @@ TEST(Series, MedianAndSpreadForgetOneOutlier) {
 
 // Times of two mechanisms, and of a third that is always the same multiple of the second.
 TEST(LeastSquares, FindsFiguresAndSaysWhichAreNotDetermined) {
-  Eigen::MatrixXd terms(8, 2);
-  Eigen::VectorXd times(8);
-  for (Eigen::Index i = 0; i < 8; ++i) {
-    const double bytes = 1e6 * static_cast<double>(1 << (i % 4)), flops = 1e6 * (1 + i / 4 * 7.0);
-    terms.row(i) << bytes, flops;
-    times(i) = (bytes * 3e-11 + flops * 5e-12) * (i % 2 == 0 ? 1.01 : 0.99);
+  Terms terms, tied;
+  std::vector<double> times;
+  for (int i = 0; i < 8; ++i) {
+    const double bytes = 1e6 * (1 << (i % 4)), flops = i < 4 ? 1e6 : 8e6;
+    terms.push_back({bytes, flops});
+    tied.push_back({bytes, bytes * (1 + 1e-3 * i)});
+    times.push_back((bytes * 3e-11 + flops * 5e-12) * (i % 2 == 0 ? 1.01 : 0.99));
   }
-  const Fit fit = fit_non_negative(terms, times);
+  const Fit fit = fit_non_negative(terms, times, 2);
   EXPECT_NEAR(fit.figures[0].value, 3e-11, 2e-12);
   EXPECT_NEAR(fit.figures[1].value, 5e-12, 1e-12);
   EXPECT_TRUE(fit.figures[0].identified);
   EXPECT_LE(fit.figures[0].low, fit.figures[0].value);
   EXPECT_GE(fit.figures[0].high, fit.figures[0].value);
   EXPECT_LT(fit.error, 0.02);
-
-  Eigen::MatrixXd tied(8, 2);
-  for (Eigen::Index i = 0; i < 8; ++i) tied.row(i) << terms(i, 0), terms(i, 0) * (1 + 1e-3 * i);
-  const Fit unclear = fit_non_negative(tied, times);
+  const Fit unclear = fit_non_negative(tied, times, 2);
   EXPECT_FALSE(unclear.figures[0].identified && unclear.figures[1].identified);
 }
 
 TEST(LeastSquares, NoFigureIsNegativeAndNoRowsAreNoError) {
-  Eigen::MatrixXd terms(3, 2);
-  terms << 1, 1, 2, 1, 3, 1;
-  const Eigen::Vector3d times(1, 3, 5);  // 2 x - 1: the constant would be negative
-  const Fit fit = fit_non_negative(terms, times);
+  // 2 x - 1: the constant would be negative.
+  const Fit fit = fit_non_negative({{1, 1}, {2, 1}, {3, 1}}, {1, 3, 5}, 2);
   EXPECT_GT(fit.figures[0].value, 1);
   EXPECT_EQ(fit.figures[1].value, 0);
   EXPECT_FALSE(fit.figures[1].identified);
-  EXPECT_EQ(fit_non_negative(Eigen::MatrixXd(0, 2), Eigen::VectorXd(0)).figures.size(), 2u);
+  EXPECT_EQ(fit_non_negative({}, {}, 2).figures.size(), 2u);
 }
 
 OpSample sample(double seconds, double weights, double read, double flops = 0,
