@@ -116,10 +116,11 @@ Judgement fits(const Claim& c, const AuditInputs& in) {
   const FitReport report = claimed_fit(c, in);
   Judgement j;
   j.computed = name(report.verdict);
-  j.arithmetic.push_back(fmt::format(
-      "{} needed at {} positions, {} usable: {} {}", gb_and_gib(report.needed), c.context,
-      gb_and_gib(report.usable), report.headroom < Bytes(0) ? "short by" : "to spare",
-      gb_and_gib(Bytes(std::fabs(report.headroom.value())))));
+  const Deciding d = deciding(report);
+  j.arithmetic.push_back(fmt::format("{} needed at {} positions, {} usable: {} {}",
+                                     gb_and_gib(d.needed), c.context, gb_and_gib(d.usable),
+                                     d.headroom < Bytes(0) ? "short by" : "to spare",
+                                     gb_and_gib(Bytes(std::fabs(d.headroom.value())))));
   if (report.verdict == Verdict::TooClose) {
     j.arithmetic.push_back("too close to call: either claim can come true");
   } else if (report.verdict == Verdict::Fits && c.value == 0) {

@@ -201,6 +201,18 @@ void judge_pools(FitReport& r) {
   r.verdict = r.pools[r.tightest].verdict;
 }
 
+Deciding deciding(const FitReport& r) {
+  const bool host_decides = r.pools[r.tightest].name == "host";
+  Deciding d;
+  for (const PoolReport& p : r.pools) {
+    if (r.pools.size() > 1 && (p.name == "host") != host_decides) continue;
+    d.needed += p.needed;
+    d.usable += p.usable;
+  }
+  d.headroom = d.usable - d.needed;
+  return d;
+}
+
 bool has_one_pool(const Machine& machine) {
   return machine.pool().name != "vram" && machine.pools.size() == 1;
 }

@@ -39,6 +39,13 @@ struct FitReport {
   std::vector<std::string> notes;  // e.g. where a wrong figure that people quote comes from
 };
 
+// Of the devices together, or of host memory where that is the tightest: what a table of one line
+// shows. needed + headroom == usable.
+struct Deciding {
+  Bytes needed, usable, headroom;
+};
+Deciding deciding(const FitReport& report);
+
 FitReport fit(const Machine& machine, const ModelSpec& model, const FitOptions& options);
 
 // The verdict, needs and pools alone: no text, no searches.

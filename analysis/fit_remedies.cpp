@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "analysis/offload_speed.h"
 #include "analysis/pricing.h"
 #include "hwmodel/error.h"
 #include "workload/mix.h"
@@ -13,15 +14,6 @@ namespace {
 
 constexpr std::size_t kMostMixes = 3;
 constexpr int kMostDevices = 64;
-
-// Bytes that a decode step reads from host memory; the token table is one row.
-double host_read(const ModelSpec& model, const Placement& p) {
-  const Hyper& h = model.hyper;
-  const double used =
-      h.experts > 0 ? static_cast<double>(h.experts_used) / static_cast<double>(h.experts) : 0.0;
-  return static_cast<double>(p.host_experts) * used +
-         static_cast<double>(p.host_weights - p.host_experts);
-}
 
 class Search {
  public:
@@ -177,11 +169,15 @@ class Search {
         machine_, model_, o);
   }
 
-  // The smallest n of 1..most for which with(n) fits, by halving; nullopt: none does.
+  // The smallest n of 1..most for which with(n) fits the devices, by halving; nullopt: none does.
+  // Host memory fills meanwhile: whether that fits is for the caller to see.
   template <class With>
   std::optional<std::int64_t> smallest(std::int64_t most, With with) const {
     const auto fits = [&](std::int64_t n) {
-      return quick(machine_, model_, with(n)).verdict == Verdict::Fits;
+      const FitReport r = quick(machine_, model_, with(n));
+      return std::all_of(r.pools.begin(), r.pools.end(), [](const PoolReport& p) {
+        return p.verdict == Verdict::Fits || p.name == "host";
+      });
     };
     if (most < 1 || !fits(most)) return std::nullopt;
     std::int64_t low = 1, high = most;
@@ -265,17 +261,18 @@ std::optional<double> decode_speed(const Machine& machine, const Backend& backen
   }
   const Machine& works = one ? *one : machine;
   const Backend fitted = backend_for(backend, works);
-  const double time =
-      step_time(pricing_context(works, fitted, model, options.kv, step.plan, step.routing, 0),
-                step.plan)
-          .value();
-  const double outside = host_read(model, placement);
-  if (!(outside > 0) || has_one_pool(machine)) return 1 / time;
-  const MemoryPool* host = host_pool(machine);
-  if (host == nullptr || !(host->achievable.value > BytesPerSecond(0))) return std::nullopt;
-  const double slower =
-      outside / host->achievable.value.value() - outside / machine.pool().achievable.value.value();
-  return 1 / (time + std::max(0.0, slower));
+  const PricingContext context =
+      pricing_context(works, fitted, model, options.kv, step.plan, step.routing, 0);
+  const bool all_on_device = placement.host_weights == 0;
+  // A CPU's own backend (its figures hold for so many threads) is the host.
+  if (all_on_device || (has_one_pool(machine) && backend.threads > 0)) {
+    return 1 / step_time(context, step.plan).value();
+  }
+  const HostSide host{host_pool(machine), machine.link("pcie")};
+  if (host.pool == nullptr || !(host.pool->achievable.value > BytesPerSecond(0))) {
+    return std::nullopt;
+  }
+  return 1 / offloaded_step(context, step.plan, placement, host).value();
 }
 
 std::optional<Machine> joined(const Machine& machine, int times) {

@@ -36,9 +36,9 @@ struct DecodeStep {
 };
 DecodeStep decode_step(const ModelSpec& model, const KvConfig& kv);
 
-// Decode tokens per second of that step. Layers split over devices work one
-// after the other, at the bandwidth of one; weights in host memory are read at that pool's.
-// nullopt when a bandwidth that counts is not known.
+// Decode tokens per second of that step. Layers split over devices work one after the other, at the
+// bandwidth of one; what lies in host memory is computed there (offload_speed.h). nullopt when a
+// bandwidth that counts is not known, such as the CPU's where it shares the device's memory.
 std::optional<double> decode_speed(const Machine& machine, const Backend& backend,
                                    const ModelSpec& model, const FitOptions& options,
                                    const Placement& placement, const DecodeStep& step);

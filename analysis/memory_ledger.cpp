@@ -70,7 +70,7 @@ class Writer {
           on.output = true;
         } else if (h_.recurs(l)) {
           ++on.recurrent;
-        } else if (h_.attends(l)) {
+        } else if (h_.owns_kv(l)) {
           ++(h_.slides(l) ? on.window : on.full);
         }
       }
@@ -128,17 +128,19 @@ class Writer {
 
   void cache(int d) {
     const Layers& on = at(d);
-    kv_line(d, "KV cache", on.full, cells_.full, full_rule(), o_.kv);
+    kv_line(d, "KV cache", on.full, full_layer(), cells_.full, full_rule(), o_.kv);
     line(MemoryGroup::Kv, d, "keys of the indexer",
          2 * real(on.full * h_.index_width) * cells_.full * cells_.streams, [&] {
            return fmt::format("2 B x {} layers x {:.0f} cells x {:.0f} stream(s) x {} values",
                               on.full, cells_.full, cells_.streams, h_.index_width);
          });
     const KvConfig window = o_.f16_window ? KvConfig{&f16(), &f16()} : o_.kv;
-    kv_line(d, "KV cache of window layers", on.window, cells_.window, window_rule(), window);
+    kv_line(d, "KV cache of window layers", on.window, layer_that(true), cells_.window,
+            window_rule(), window);
     const bool guesses = o_.draft_max > 0 && !o_.draft && h_.mtp_layers > 0;
     if (guesses && on.output) {
-      kv_line(d, "KV cache of MTP layers", h_.mtp_layers, cells_.full, full_rule(), o_.kv);
+      kv_line(d, "KV cache of MTP layers", h_.mtp_layers, full_layer(), cells_.full, full_rule(),
+              o_.kv);
     }
     state_line(d, on.recurrent);
   }
@@ -155,12 +157,21 @@ class Writer {
                                       : "min(context, window + ubatch) rounded up to 256";
   }
 
-  void kv_line(int d, const char* what, std::int64_t layers, double cells, const char* rule,
-               const KvConfig& kv) {
+  // A layer of the kind, for its widths.
+  std::int64_t layer_that(bool slides) const {
+    for (std::int64_t l = 0; l < h_.layers; ++l) {
+      if (h_.attends(l) && h_.slides(l) == slides) return l;
+    }
+    return 0;
+  }
+  std::int64_t full_layer() const { return layer_that(false); }
+
+  void kv_line(int d, const char* what, std::int64_t layers, std::int64_t layer, double cells,
+               const char* rule, const KvConfig& kv) {
     const bool whole = o_.whole_latent && h_.kv_rank > 0;
-    const double share = whole ? 1 : head_share(d, h_.kv_heads);
-    const double k = whole ? real(h_.heads * h_.mla_key) : real(h_.k_width()) * share;
-    const double v = whole ? real(h_.heads * h_.mla_value) : real(h_.v_width()) * share;
+    const double share = whole ? 1 : head_share(d, h_.kv_heads_of(layer));
+    const double k = whole ? real(h_.heads * h_.mla_key) : real(h_.k_width(layer)) * share;
+    const double v = whole ? real(h_.heads * h_.mla_value) : real(h_.v_width(layer)) * share;
     const double cell = kv.k->bytes_for(k).value() + kv.v->bytes_for(v).value();
     const double bytes = real(layers) * cells * cells_.streams * cell;
     line(MemoryGroup::Kv, d, what, bytes, [&] {
@@ -303,10 +314,11 @@ class Writer {
          });
     const Layers& on = at(d);
     if (rules_.layout != CacheLayout::Slots || !o_.flash_attention || ub_ < 3) return;
-    const double share = head_share(d, h_.kv_heads);
+    const std::int64_t layer = layer_that(on.full == 0);
+    const double share = head_share(d, h_.kv_heads_of(layer));
     const double widest = on.full > 0 ? cells_.full : on.window > 0 ? cells_.window : 0;
-    const double values = (o_.kv.k->quantized ? real(h_.k_width()) : 0) +
-                          (o_.kv.v->quantized ? real(h_.v_width()) : 0);
+    const double values = (o_.kv.k->quantized ? real(h_.k_width(layer)) : 0) +
+                          (o_.kv.v->quantized ? real(h_.v_width(layer)) : 0);
     line(
         MemoryGroup::Runtime, d, "expanded cache", 2 * widest * cells_.streams * values * share,
         [&] {

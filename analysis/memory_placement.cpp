@@ -91,8 +91,9 @@ class Placer {
         offload_(offload),
         rules_(rules),
         patterns_(compiled(offload, p.devices)),
-        p_(p),
-        staged_(p.layer_where.size(), 0) {}
+        p_(p) {
+    p_.host_layers.resize(p_.layer_where.size());
+  }
 
   void run() {
     std::int64_t table = 0;
@@ -110,7 +111,9 @@ class Placer {
         divide(t);
       }
     }
-    p_.staged = staged_.empty() ? 0 : *std::max_element(staged_.begin(), staged_.end());
+    for (std::size_t l = 0; l < p_.host_layers.size(); ++l) {
+      if (p_.layer_where[l] != kHost) p_.staged = std::max(p_.staged, p_.host_layers[l].experts);
+    }
     if (!has_head && rules_.table_on_host && p_.output() != kHost) p_.head_copy = table;
   }
 
@@ -119,15 +122,23 @@ class Placer {
     for (const Pattern& pattern : patterns_) {
       if (std::regex_search(t.name, pattern.regex)) return pattern.where;
     }
-    if (t.role == Role::TokenEmbedding) return rules_.table_on_host ? kHost : 0;
+    if (is_table(t)) return rules_.table_on_host ? kHost : 0;
     if (is_expert(t.role) && t.layer >= 0 && t.layer < offload_.cpu_expert_layers) return kHost;
-    const auto last = static_cast<std::int64_t>(p_.layer_where.size()) - 1;
-    const std::int64_t at = t.layer < 0 ? last : std::min<std::int64_t>(t.layer, last);
-    return p_.layer_where[static_cast<std::size_t>(at)];
+    return p_.layer_where[block(t)];
+  }
+
+  // Its place in layer_where: what belongs to no block is kept with the output.
+  std::size_t block(const TensorSpec& t) const {
+    const std::size_t last = p_.layer_where.size() - 1;
+    return t.layer < 0 ? last : std::min(static_cast<std::size_t>(t.layer), last);
   }
 
   // Weights whose block is not known: taken as spread over the devices.
   static bool of_no_block(const TensorSpec& t) { return t.layer < 0 && is_expert(t.role); }
+
+  static bool is_table(const TensorSpec& t) {
+    return t.role == Role::TokenEmbedding || t.role == Role::LayerEmbedding;
+  }
 
   bool divided(const TensorSpec& t) const {
     if (p_.split == Split::Expert) return is_expert(t.role);
@@ -135,15 +146,18 @@ class Placer {
   }
 
   void keep_in_host(const TensorSpec& t) {
-    if (t.role == Role::TokenEmbedding && rules_.table_on_host) {
+    if (is_table(t) && rules_.table_on_host) {
       p_.table += t.bytes;
       return;
     }
     p_.host_weights += t.bytes;
-    if (!is_expert(t.role)) return;
+    Placement::InHost& in = p_.host_layers[block(t)];
+    if (!is_expert(t.role)) {
+      in.dense += t.bytes;
+      return;
+    }
+    in.experts += t.bytes;
     p_.host_experts += t.bytes;
-    const auto at = static_cast<std::size_t>(std::max(0, t.layer));
-    if (at < staged_.size() && p_.layer_where[at] != kHost) staged_[at] += t.bytes;
   }
 
   std::int64_t padding(const TensorSpec& t) const {
@@ -188,7 +202,6 @@ class Placer {
   const EngineRules& rules_;
   std::vector<Pattern> patterns_;
   Placement& p_;
-  std::vector<std::int64_t> staged_;  // experts in host memory, by block
 };
 
 }  // namespace

@@ -50,6 +50,10 @@ struct Placement {
   std::int64_t table = 0;             // token table in host memory
   std::int64_t head_copy = 0;         // copy of the table beside the output, where the head is tied
   std::int64_t staged = 0;            // experts of one block in host memory, the most
+  struct InHost {
+    std::int64_t dense = 0, experts = 0;  // bytes, without the table
+  };
+  std::vector<InHost> host_layers;    // of each block; one more: the output
   std::int64_t largest_tensor = 0;    // what a loader without mmap holds twice
   int output() const { return layer_where.back(); }
 };

@@ -59,6 +59,7 @@ struct Throughput {
   Bound bound;
   Basis basis;
   Bytes bytes_weights, bytes_kv;  // of one decode step (or of the whole prompt)
+  Flops flops;                    // likewise
   std::vector<std::string> notes;
 };
 Throughput predict_decode(const Machine&, const Backend&, const ModelSpec&, const Scenario&);

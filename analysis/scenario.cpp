@@ -55,6 +55,7 @@ Throughput predict_decode(const Machine& machine, const Backend& backend, const 
   const Traffic traffic = p.ledger.traffic();
   t.bytes_weights = traffic.weights;
   t.bytes_kv = traffic.kv_read + traffic.kv_written + traffic.state;
+  t.flops = p.ledger.flops();
   return t;
 }
 
@@ -78,6 +79,7 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
     const Traffic traffic = p.ledger.traffic();
     t.bytes_weights += traffic.weights * times;
     t.bytes_kv += (traffic.kv_read + traffic.kv_written + traffic.state) * times;
+    t.flops += p.ledger.flops() * times;
     if (p.step > most) {
       most = p.step;
       t.bound = p.bound;
@@ -99,6 +101,7 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
             low, high);
   t.bytes_weights = t.bytes_weights * sequences;
   t.bytes_kv = t.bytes_kv * sequences;
+  t.flops = t.flops * sequences;
   return t;
 }
 

@@ -50,8 +50,8 @@ class LayerActivations {
       return 2 * kept;
     }
     // Q, K, V, and what enters the output projection.
-    kept += static_cast<double>(h_.q_rows() + h_.k_width() + h_.kv_heads * h_.head_dim_v +
-                                h_.heads * h_.head_dim_v);
+    const std::int64_t own = h_.owns_kv(layer) ? h_.k_width(layer) + h_.v_width(layer) : 0;
+    kept += static_cast<double>(h_.q_rows(layer) + own + h_.heads * h_.value_dim(layer));
     return 2 * kept;
   }
 
@@ -71,7 +71,8 @@ class LayerActivations {
     // Gate, up and their product; without a gate up and what follows.
     const double kept = h_.activation == Activation::ReluSquared ? 2 : 3;
     double values = 0;
-    if (h_.is_dense_layer(layer)) values += hidden + kept * static_cast<double>(h_.ffn);
+    if (h_.is_dense_layer(layer))
+      values += hidden + kept * static_cast<double>(h_.dense_ffn(layer));
     if (h_.is_moe_layer(layer)) {
       const double used = static_cast<double>(h_.experts_used);
       const double width = static_cast<double>(h_.expert_latent > 0 ? h_.expert_latent : h_.hidden);

@@ -1,5 +1,6 @@
 // The files that travel inside the program: the YAML files of configs/{machines,backends,models,
-// engines,claims} and the demo model. Names are relative to configs/: "machines/gb10.yaml".
+// engines,claims,validation}, measured rows (CSV) and the demo model. Names are relative to
+// configs/: "machines/gb10.yaml".
 #pragma once
 
 #include <string_view>

@@ -10,6 +10,7 @@
 #include "configs/embedded.h"
 #include "configs/engines.h"
 #include "configs/load.h"
+#include "configs/model_names.h"
 #include "configs/reader.h"
 #include "hwmodel/error.h"
 #include "hwmodel/suggest.h"
@@ -132,25 +133,6 @@ auto parsed(std::string_view text, std::string file_name, Read read) {
   document.finish();
   return result;
 }
-
-// Models that differ from a shipped one in their weights, or in the context they were trained for,
-// but in no size.
-struct Alias {
-  std::string_view name, shape;
-};
-constexpr Alias kAliases[] = {
-    {"minimax-m2", "minimax-m2.5"},
-    {"minimax-m2.1", "minimax-m2.5"},
-    {"minimax-m2.7", "minimax-m2.5"},
-    {"deepseek-r1", "deepseek-v3"},
-    {"deepseek-v3.1", "deepseek-v3"},
-    {"glm-4.5", "glm-4.6"},
-    {"glm-4.7", "glm-4.6"},
-    {"qwen3-coder-30b-a3b", "qwen3-30b-a3b"},
-    {"qwen3-coder-next", "qwen3-next-80b-a3b"},
-    {"llama-3.3-70b", "llama-3.1-70b"},
-    {"qwen3.5-35b-a3b", "qwen3.6-35b-a3b"},
-};
 
 // "2xgb10": the count, or 0 when the text has no such form.
 int device_count(std::string_view name, std::string_view& single) {
@@ -280,8 +262,10 @@ EngineRules load_engine(std::string_view name_or_path) {
 }
 
 ModelShape load_model_shape(std::string_view name_or_path) {
-  for (const Alias& alias : kAliases) {
-    if (alias.name == name_or_path) name_or_path = alias.shape;
+  if (find(shipped_models(), name_or_path) == nullptr && !is_path(name_or_path)) {
+    if (const auto shape = shape_named(name_or_path)) {
+      return load("model", *shape, shipped_models(), parse_model_shape);
+    }
   }
   return load("model", name_or_path, shipped_models(), parse_model_shape);
 }

@@ -18,7 +18,7 @@ struct ClaimFile;  // workload/claim.h
 
 Machine load_machine(std::string_view name_or_path);
 Backend load_backend(std::string_view name_or_path);
-ModelShape load_model_shape(std::string_view name_or_path);  // also "deepseek-r1": same shape
+ModelShape load_model_shape(std::string_view name_or_path);  // also by shape_named(): "deepseek-r1"
 
 std::vector<std::string> machine_names();
 std::vector<std::string> backend_names();

@@ -88,11 +88,29 @@ Link read_link(Reader& r, Names& names) {
   return link;
 }
 
+EnergyFigures read_energy(Reader r) {
+  EnergyFigures e;
+  e.idle = r.figure<Watts>("idle");
+  e.joules_per_byte = r.figure<double>("joules_per_byte");
+  e.joules_per_flop = r.figure<double>("joules_per_flop");
+  for (const auto& [key, figure] : {std::pair{"joules_per_byte", &e.joules_per_byte},
+                                    std::pair{"joules_per_flop", &e.joules_per_flop}}) {
+    if (!(figure->value >= 0 && figure->value < 1e-3)) r.problem(key, "is outside 0..0.001");
+  }
+  return e;
+}
+
 void check_machine(Reader& r, const Machine& m) {
   const bool plain = m.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-_") ==
                      std::string::npos;
   if (!plain) r.problem("name", "may hold small letters, digits, '.', '-' and '_' only");
   if (m.pools.empty()) r.problem("pools", "at least one memory pool is wanted");
+  for (std::size_t i = 1; i < m.pools.size(); ++i) {
+    if (m.pools[i].name == "host") continue;
+    r.problem("pools", fmt::format("\"{}\" stands after the first pool; only \"host\" may: memory "
+                                   "of the computer around a card",
+                                   m.pools[i].name));
+  }
   if (m.device_link && m.link(*m.device_link) == nullptr) {
     r.problem("device_link", fmt::format("\"{}\" is none of links", *m.device_link));
   }
@@ -148,6 +166,7 @@ Machine read_machine(Reader& r) {
   for (Reader& link : r.children("links")) m.links.push_back(read_link(link, links));
   m.device_link = r.optional_text("device_link");
   m.power = r.optional_figure<Watts>("power");
+  if (auto energy = r.optional_child("energy")) m.energy = read_energy(*energy);
   m.price_usd = r.optional_figure<double>("price_usd");
   m.default_backend = r.optional_text("default_backend").value_or("");
   check_machine(r, m);

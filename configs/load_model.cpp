@@ -23,6 +23,13 @@ void read_attention(Reader& r, Hyper& h) {
   h.head_dim_v = r.integer("head_dim_v", 1, 1 << 13);
   if (r.flag("qk_norm", false)) h.qk_norm = QkNorm::PerHead;  // where models of a kind differ
   h.window = or_none(r, "window", kMostContext);
+  h.window_period = or_none(r, "window_period", kMostLayers);
+  h.window_head_dim = or_none(r, "window_head_dim", 1 << 13);
+  h.window_kv_heads = or_none(r, "window_kv_heads", 1 << 14);
+  h.key_is_value = r.flag("key_is_value", false);
+  h.borrowed_kv_layers = or_none(r, "borrowed_kv_layers", kMostLayers);
+  h.borrowed_ffn = or_none(r, "borrowed_ffn", kMostWidth);
+  h.layer_embedding = or_none(r, "layer_embedding", 1 << 13);
   if (h.heads % std::max<std::int64_t>(1, h.kv_heads) != 0) {
     r.problem("kv_heads", fmt::format("{} does not divide heads, {}", h.kv_heads, h.heads));
   }
@@ -60,12 +67,14 @@ void read_experts(Reader& r, Hyper& h) {
   h.ffn = or_none(r, "ffn", kMostWidth);
   h.experts = or_none(r, "experts", kMostExperts);
   h.dense_layers = or_none(r, "dense_layers", kMostLayers);
+  h.expert_interval = or_none(r, "expert_interval", kMostLayers);
   h.experts_used = or_none(r, "experts_used", kMostExperts);
   h.expert_ffn = or_none(r, "expert_ffn", kMostWidth);
   h.shared_ffn = or_none(r, "shared_ffn", kMostWidth);
   h.expert_latent = or_none(r, "expert_latent", kMostWidth);
   h.expert_groups = or_none(r, "expert_groups", kMostExperts);
   h.expert_groups_used = or_none(r, "expert_groups_used", kMostExperts);
+  if (r.flag("softmax_router", false)) h.router = RouterKind::SoftmaxAll;  // where models differ
   h.router_norm = r.flag("router_norm", true);
   h.router_scale = r.optional_number("router_scale", 1e-6, 1e6).value_or(1.0);
   if (h.experts == 0 && h.ffn == 0) r.problem("ffn", "missing; the model has no experts either");
@@ -77,6 +86,15 @@ void read_experts(Reader& r, Hyper& h) {
 }
 
 void read_hybrid(Reader& r, Hyper& h) {
+  if (const auto mixers = r.optional_text("mixers")) {
+    h.mixers = *mixers;
+    h.ssm_inner = r.integer("ssm_inner", 1, kMostWidth);
+    h.ssm_conv = r.integer("ssm_conv", 1, 1024);
+    if (static_cast<std::int64_t>(mixers->size()) != h.layers) {
+      r.problem("mixers", fmt::format("has {} letters for {} layers", mixers->size(), h.layers));
+    }
+    return;
+  }
   const auto pattern = r.optional_text("pattern");
   h.attention_interval = or_none(r, "attention_interval", kMostLayers);
   if (!pattern && h.attention_interval == 0) return;
@@ -148,6 +166,7 @@ ModelShape read_model_shape(Reader& r) {
   ModelShape shape;
   shape.name = r.text("name");
   shape.architecture = r.text("architecture");
+  shape.aliases = r.texts("aliases");
   if (const auto parameters = r.optional_figure<double>("parameters")) {
     shape.published_parameters = static_cast<std::int64_t>(parameters->value);
   }

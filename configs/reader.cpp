@@ -114,8 +114,13 @@ Document::Document(Document&&) noexcept = default;
 Document::~Document() = default;
 
 Document Document::parse(std::string_view text, std::string file_name) {
+  YamlTree tree = parse_yaml(text, file_name);
+  return of(std::move(tree), std::move(file_name));
+}
+
+Document Document::of(YamlTree tree, std::string file_name) {
   Document document;
-  document.impl_->tree = parse_yaml(text, file_name);
+  document.impl_->tree = std::move(tree);
   document.impl_->file_name = std::move(file_name);
   document.impl_->problems = std::move(document.impl_->tree.problems);
   return document;

@@ -19,11 +19,13 @@
 namespace bandwall {
 
 class Reader;
+struct YamlTree;  // yaml_tree.h
 
 class Document {
  public:
   // Throws Error (Input) when the text is no YAML mapping; later problems are collected.
   static Document parse(std::string_view text, std::string file_name);
+  static Document of(YamlTree tree, std::string file_name);
   Document(Document&&) noexcept;
   ~Document();
   Reader root();

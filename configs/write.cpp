@@ -169,6 +169,13 @@ void machine_lines(Lines& out, const Machine& m) {
   write_caches_and_rates(out, m);
   write_limits_and_links(out, m);
   out.figure("power", m.power);
+  if (m.energy) {
+    out.open("energy");
+    out.figure("idle", m.energy->idle);
+    out.figure("joules_per_byte", m.energy->joules_per_byte);
+    out.figure("joules_per_flop", m.energy->joules_per_flop);
+    out.close();
+  }
   out.figure("price_usd", m.price_usd);
 }
 

@@ -30,6 +30,11 @@ class Borrower {
   std::optional<double> bandwidth() const { return bandwidth_; }
   std::optional<double> compute() const { return compute_; }
 
+  void refer(Backend& b) const {
+    if (bandwidth_) b.reference_bandwidth->value = b.reference_bandwidth->value * *bandwidth_;
+    if (compute_) b.reference_compute->value = b.reference_compute->value * *compute_;
+  }
+
   void mark(Source& source) const {
     source.kind = Source::Kind::Derived;
     source.note = "borrowed from " + from_ + ", scaled to this machine: " + source.note;
@@ -134,6 +139,9 @@ Backend backend_for(const Backend& backend, const Machine& machine) {
   for (auto& [op, cost] : b.op_seconds) borrower.mark(cost.source);
   if (b.layer_seconds) borrower.mark(b.layer_seconds->source);
   if (b.step_seconds) borrower.mark(b.step_seconds->source);
+  // The rates are this machine's now: borrowing again must not scale them again.
+  b.machine = single_name(machine.name);
+  borrower.refer(b);
   return b;
 }
 

@@ -42,6 +42,10 @@ struct RateCurve {
   friend bool operator==(const RateCurve&, const RateCurve&) = default;
 };
 
+// The first pool is the device's. A card ("vram") may have a second one, "host": memory beside it
+// that the CPU reads (capacity less what the system keeps, peak, and what a plain read by all cores
+// reaches), joined to the card by the link "pcie" (bandwidth of one direction; latency of one small
+// copy and the wait for it).
 struct MemoryPool {
   std::string name;                    // "unified", "vram", "host"
   Sourced<Bytes> installed, visible, reserve;   // usable = visible - reserve
@@ -78,17 +82,26 @@ struct Link {
   friend bool operator==(const Link&, const Link&) = default;
 };
 
+// Energy of a device while it works, all of the rail that the sources name:
+// power = idle + joules_per_byte * bytes/s + joules_per_flop * flops/s.
+struct EnergyFigures {
+  Sourced<Watts> idle;
+  Sourced<double> joules_per_byte, joules_per_flop;
+  friend bool operator==(const EnergyFigures&, const EnergyFigures&) = default;
+};
+
 struct Machine {
   std::string name, title;
   int devices = 1;                     // "2xgb10": two of them joined by `device_link`
-  std::vector<MemoryPool> pools;       // first = where weights and KV live
+  std::vector<MemoryPool> pools;       // first = where weights and KV live, then "host" or none
   std::vector<CacheLevel> caches;
   std::vector<RateCurve> read_curves;  // measured machines; empty = pool.achievable everywhere
   std::vector<ComputeRate> compute;
   std::optional<KernelLimits> kernel_limits;
   std::vector<Link> links;
   std::optional<std::string> device_link;       // name of the link that joins several of them
-  std::optional<Sourced<Watts>> power;
+  std::optional<Sourced<Watts>> power;          // of one device, the most it draws
+  std::optional<EnergyFigures> energy;
   std::optional<Sourced<double>> price_usd;
   std::string default_backend;
 

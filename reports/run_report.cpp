@@ -74,7 +74,7 @@ Table elsewhere_table(const RunResult& run) {
                fmt::format("{:.1f}", r.decode.ts),
                fmt::format("{:.1f} - {:.1f}", r.decode.ts_low, r.decode.ts_high),
                fmt::format("{:.1f}", r.decode.ts_speed_of_light), std::string(name(r.decode.basis)),
-               fmt::format("{}, {} free", name(r.fit.verdict), human(r.fit.headroom))});
+               fmt::format("{}, {} free", name(r.fit.verdict), human(deciding(r.fit).headroom))});
   }
   return table;
 }
@@ -200,7 +200,7 @@ Json run_object(const RunResult& run) {
                          {"verdict", name(r.fit.verdict)},
                          {"needed_bytes", r.fit.needed.count()},
                          {"usable_bytes", r.fit.usable.count()},
-                         {"headroom_bytes", r.fit.headroom.count()}});
+                         {"headroom_bytes", deciding(r.fit).headroom.count()}});
   }
   return {{"model", run.model},
           {"quantization", run.quantization},

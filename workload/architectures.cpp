@@ -24,20 +24,23 @@ void add(List& list, int layer, std::string_view name, Role role, Dims dims, Nee
 }
 
 void add_attention(const Architecture& a, const Hyper& h, int l, List& list) {
-  const std::int64_t d = h.hidden, q = h.q_width(), k = h.k_width(), v = h.v_width();
-  const std::int64_t o = h.heads * h.head_dim_v;
-  add(list, l, "attn_q.weight", Role::AttnQ, {d, h.q_rows()});
-  add(list, l, "attn_k.weight", Role::AttnK, {d, k});
-  add(list, l, "attn_v.weight", Role::AttnV, {d, v});
-  add(list, l, "attn_output.weight", Role::AttnOut, {o, d});
-  add(list, l, "attn_q.bias", Role::AttnQ, {h.q_rows()}, a.attention_bias);
+  const std::int64_t d = h.hidden, q = h.q_width(l), k = h.k_width(l), v = h.v_width(l);
+  if (a.fused) {
+    add(list, l, "attn_qkv.weight", Role::AttnQ, {d, h.q_rows(l) + k + v});
+  } else {
+    add(list, l, "attn_q.weight", Role::AttnQ, {d, h.q_rows(l)});
+    add(list, l, "attn_k.weight", Role::AttnK, {d, k});
+    add(list, l, "attn_v.weight", Role::AttnV, {d, v});
+  }
+  add(list, l, "attn_output.weight", Role::AttnOut, {h.heads * h.value_dim(l), d});
+  add(list, l, "attn_q.bias", Role::AttnQ, {h.q_rows(l)}, a.attention_bias);
   add(list, l, "attn_k.bias", Role::AttnK, {k}, a.attention_bias);
   add(list, l, "attn_v.bias", Role::AttnV, {v}, a.attention_bias);
   add(list, l, "attn_output.bias", Role::AttnOut, {d}, a.output_bias);
   if ((a.qk_norms == Need::Always ? a.qk_norm : h.qk_norm) != QkNorm::None) {
     const bool whole = a.qk_norm == QkNorm::WholeWidth;
-    add(list, l, "attn_q_norm.weight", Role::AttnQNorm, {whole ? q : h.head_dim_k});
-    add(list, l, "attn_k_norm.weight", Role::AttnKNorm, {whole ? k : h.head_dim_k});
+    add(list, l, "attn_q_norm.weight", Role::AttnQNorm, {whole ? q : h.key_dim(l)});
+    add(list, l, "attn_k_norm.weight", Role::AttnKNorm, {whole ? k : h.key_dim(l)});
   }
   add(list, l, "attn_sinks.weight", Role::AttnSinks, {h.heads}, a.sinks);
 }
@@ -46,7 +49,7 @@ void add_experts(const Architecture& a, const Hyper& h, int l, List& list) {
   const std::int64_t d = h.hidden, e = h.experts, f = h.expert_ffn;
   add(list, l, "ffn_gate_inp.weight", Role::Router, {d, e});
   add(list, l, "ffn_gate_inp.bias", Role::Router, {e}, a.expert_bias);
-  if ((a.any_router ? h.router : a.router) == RouterKind::SigmoidBias) {
+  if (a.selection_bias && (a.any_router ? h.router : a.router) == RouterKind::SigmoidBias) {
     add(list, l, "exp_probs_b.bias", Role::RouterBias, {e});
   }
   add(list, l, "ffn_gate_exps.weight", Role::ExpertGate, {d, f, e});
@@ -64,9 +67,10 @@ void add_shared_expert(const Hyper& h, int l, List& list) {
 }
 
 void add_dense_ffn(const Hyper& h, int l, List& list) {
-  add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, h.ffn});
-  add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, h.ffn});
-  add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, h.hidden});
+  const std::int64_t f = h.dense_ffn(l);
+  add(list, l, "ffn_gate.weight", Role::DenseGate, {h.hidden, f});
+  add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, f});
+  add(list, l, "ffn_down.weight", Role::DenseDown, {f, h.hidden});
 }
 
 }  // namespace architectures
@@ -85,143 +89,24 @@ void transformer_block(const Architecture& a, const Hyper& h, int l, List& list)
   if (h.is_moe_layer(l)) {
     add_experts(a, h, l, list);
     if (h.shared_ffn > 0) add_shared_expert(h, l, list);
+  } else if (a.fused) {
+    add(list, l, "ffn_up.weight", Role::DenseUp, {h.hidden, 2 * h.ffn});
+    add(list, l, "ffn_down.weight", Role::DenseDown, {h.ffn, h.hidden});
   } else {
     add_dense_ffn(h, l, list);
   }
 }
 
-class Checker {
- public:
-  Checker(const std::string& where, std::vector<Diagnostic>& problems)
-      : where_(where), problems_(problems) {}
-
-  void require(bool holds, std::string message) {
-    if (!holds) problems_.push_back({where_, std::move(message)});
-  }
-  void range(std::string_view what, std::int64_t value, std::int64_t low, std::int64_t high) {
-    require(value >= low && value <= high,
-            fmt::format("{} is {}, it must be {} to {}", what, value, low, high));
-  }
-
- private:
-  const std::string& where_;
-  std::vector<Diagnostic>& problems_;
-};
-
-// Bounds far above real models and low enough that no product below overflows int64.
-constexpr std::int64_t kMaxLayers = 2048, kMaxWidth = 1 << 20, kMaxVocab = 1 << 24;
-constexpr std::int64_t kMaxHeads = 1 << 14, kMaxHeadDim = 1 << 13, kMaxExperts = 8192;
-constexpr std::int64_t kMaxContext = std::int64_t{1} << 31;
-
-void check_experts(const Hyper& h, Checker& check) {
-  check.range("expert_count", h.experts, 1, kMaxExperts);
-  check.range("expert_used_count", h.experts_used, 1, std::max<std::int64_t>(h.experts, 1));
-  check.range("expert_feed_forward_length", h.expert_ffn, 1, kMaxWidth);
-  check.range("expert_shared_feed_forward_length", h.shared_ffn, 0, kMaxWidth);
-  check.range("leading_dense_block_count", h.dense_layers, 0, h.layers);
-  check.require(std::isfinite(h.router_scale) && h.router_scale > 0,
-                fmt::format("expert_weights_scale is {}, it must be positive", h.router_scale));
-  if (h.expert_groups == 0) return;
-  check.require(
-      h.expert_groups > 0 && h.expert_groups <= h.experts / 2 && h.experts % h.expert_groups == 0,
-      fmt::format("expert_group_count is {}, it must divide expert_count {} into groups "
-                  "of at least 2",
-                  h.expert_groups, h.experts));
-  check.range("expert_group_used_count", h.expert_groups_used, 1, h.expert_groups);
-  check.require(
-      h.expert_groups < 1 || h.experts_used <= h.experts / h.expert_groups * h.expert_groups_used,
-      fmt::format("expert_used_count {} is more than {} groups hold", h.experts_used,
-                  h.expert_groups_used));
+// Layers of Llama-4 that see all do not rotate; one shared expert is as wide as the others.
+void derive_llama4(Hyper& h) {
+  if (h.shared_ffn == 0) h.shared_ffn = h.expert_ffn;
+  if (h.expert_interval == 1) h.expert_interval = 0;
 }
 
-// The widths of latent attention follow from each other; files and shapes state them all.
-void check_latent(const Hyper& h, Checker& check) {
-  check.range("attention.kv_lora_rank", h.kv_rank, 1, kMaxHeadDim);
-  check.range("attention.q_lora_rank", h.q_rank, 0, kMaxWidth);
-  check.range("attention.key_length_mla", h.mla_key, 1, kMaxHeadDim);
-  check.range("attention.value_length_mla", h.mla_value, 1, kMaxHeadDim);
-  check.range("attention.indexer.head_count", h.index_heads, 0, kMaxHeads);
-  check.range("attention.indexer.key_length", h.index_width, h.index_heads > 0 ? 1 : 0,
-              kMaxHeadDim);
-  check.require(h.kv_heads == 1,
-                fmt::format("attention.head_count_kv is {}, latent attention has 1", h.kv_heads));
-  check.require(h.head_dim_k == h.kv_rank + h.rope_dims && h.head_dim_v == h.kv_rank,
-                fmt::format("attention.key_length {} and value_length {} must be kv_lora_rank {} "
-                            "plus rope.dimension_count {}, and kv_lora_rank",
-                            h.head_dim_k, h.head_dim_v, h.kv_rank, h.rope_dims));
-  check.require(
-      std::isfinite(h.attention_scale) && h.attention_scale >= 0 && h.attention_scale < 1e6,
-      fmt::format("the scale of attention scores is {}; rope.scaling.yarn_log_multiplier "
-                  "or factor is out of range",
-                  h.attention_scale));
-  check.require(h.mla_key > h.rope_dims,
-                fmt::format("attention.key_length_mla {} must be more than rope.dimension_count {}",
-                            h.mla_key, h.rope_dims));
-}
-
-// Heads of a recurrent mixer share the inner width, and groups (key heads) share the heads.
-void check_recurrence(const Hyper& h, Checker& check) {
-  check.range("ssm.inner_size", h.ssm_inner, 1, kMaxWidth);
-  check.range("ssm.state_size", h.ssm_state, 1, kMaxHeadDim);
-  check.range("ssm.time_step_rank", h.ssm_heads, 1, kMaxHeads);
-  check.range("ssm.group_count", h.ssm_groups, 1, kMaxHeads);
-  check.range("ssm.conv_kernel", h.ssm_conv, 2, 256);
-  check.require(h.ssm_heads < 1 || h.ssm_inner % h.ssm_heads == 0,
-                fmt::format("ssm.inner_size {} is not divisible by ssm.time_step_rank {}",
-                            h.ssm_inner, h.ssm_heads));
-  check.require(h.ssm_groups < 1 || h.ssm_heads % h.ssm_groups == 0,
-                fmt::format("ssm.time_step_rank {} is not divisible by ssm.group_count {}",
-                            h.ssm_heads, h.ssm_groups));
-}
-
-void check_hybrid(const Architecture& a, const Hyper& h, Checker& check) {
-  check.range("moe_latent_size", h.expert_latent, 0, kMaxWidth);
-  check.require(a.block != delta_block || h.attention_interval > 0,
-                "full_attention_interval is 0, it must be at least 1");
-  check.require(a.block != delta_block || h.shared_ffn > 0 || h.experts == 0,
-                "expert_shared_feed_forward_length is 0, it must be at least 1");
-  if (a.block == mixer_block) {
-    const bool complete = static_cast<std::int64_t>(h.pattern.size()) == h.layers;
-    check.require(complete, fmt::format("the block pattern has {} letters for {} blocks",
-                                        h.pattern.size(), h.layers));
-    check.require(h.pattern.find_first_not_of("ME*-") == std::string::npos,
-                  "the block pattern may hold M, E, * and - only");
-    if (!complete) return;
-    if (h.pattern.find('-') != std::string::npos) {
-      check.range("feed_forward_length", h.ffn, 1, kMaxWidth);
-    }
-  }
-  for (std::int64_t l = 0; l < std::min(h.layers, kMaxLayers); ++l) {
-    if (h.recurs(l)) return check_recurrence(h, check);
-  }
-}
-
-void check_rope(const Hyper& h, Checker& check) {
-  check.require(h.rope_dims >= 0 && h.rope_dims <= h.head_dim_k && h.rope_dims % 2 == 0,
-                fmt::format("rope.dimension_count is {}, it must be even and at most key_length {}",
-                            h.rope_dims, h.head_dim_k));
-  check.require(std::isfinite(h.rope_base) && h.rope_base > 1,
-                fmt::format("rope.freq_base is {}, it must be more than 1", h.rope_base));
-  check.require(std::isfinite(h.rope_scale) && h.rope_scale > 0,
-                fmt::format("rope.scaling.factor is {}, it must be positive", h.rope_scale));
-  if (!h.yarn) return;
-  check.require(std::isfinite(h.yarn_factor) && h.yarn_factor > 0,
-                fmt::format("rope.scaling.factor is {}, it must be positive", h.yarn_factor));
-  check.range("rope.scaling.original_context_length", h.yarn_original_context, 1, kMaxContext);
-  for (const double x : {h.yarn_attn_factor, h.yarn_beta_fast, h.yarn_beta_slow}) {
-    check.require(std::isfinite(x) && x > 0 && x < 1e6,
-                  fmt::format("a YaRN parameter is {}, it must be positive", x));
-  }
-}
-
-void check_window(const Architecture& a, const Hyper& h, Checker& check) {
-  check.range("attention.sliding_window", h.window, 0, kMaxContext);
-  check.require(a.window_period == 0 || h.window > 0,
-                "attention.sliding_window is missing; this architecture cannot run without it");
-  check.range("attention.sliding_window_pattern", h.window_period, 0, kMaxLayers);
-  check.require(
-      h.rope_base_sliding == 0 || (std::isfinite(h.rope_base_sliding) && h.rope_base_sliding > 1),
-      fmt::format("rope.freq_base_swa is {}, it must be more than 1", h.rope_base_sliding));
+// Scores are not scaled; the tables are, by the root of their width.
+void derive_gemma4(Hyper& h) {
+  h.embedding_scale = std::sqrt(static_cast<double>(h.hidden));
+  h.attention_scale = 1.0;
 }
 
 // Queries of the largest model are scaled by hidden / heads, of the others by the head's width
@@ -296,6 +181,89 @@ constexpr Architecture kTable[] = {
      .rope_base_sliding = 10000.0,
      .derive = derive_gemma3,
      .block = transformer_block},
+    {.name = "gemma2",
+     .activation = Activation::Gelu,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .post_norms = true,
+     .runs = false,
+     .window_period = 2,
+     .block = transformer_block},
+    {.name = "gemma4",
+     .qk_norm = QkNorm::PerHead,
+     .activation = Activation::Gelu,
+     .router = RouterKind::SoftmaxAll,
+     .experts = Need::Optional,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .post_norms = true,
+     .runs = false,
+     .window_period = 6,
+     .rope_base_sliding = 10000.0,
+     .derive = derive_gemma4,
+     .block = gemma4_block,
+     .tables = gemma4_tables},
+    {.name = "llama4",
+     .rope = RopeKind::Neighbours,
+     .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .shared_expert = true,
+     .router_norm = false,
+     .runs = false,
+     .selection_bias = false,
+     .window_period = 4,
+     .window = 8192,
+     .chunked = true,
+     .derive = derive_llama4,
+     .block = transformer_block},
+    {.name = "granite",
+     .rope = RopeKind::Neighbours,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .runs = false,
+     .block = transformer_block},
+    {.name = "mistral3",
+     .rope = RopeKind::Neighbours,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .runs = false,
+     .block = transformer_block},
+    {.name = "smollm3",
+     .rope = RopeKind::Neighbours,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .runs = false,
+     .block = transformer_block},
+    {.name = "seed_oss",
+     .attention_bias = Need::Always,
+     .output_bias = Need::Never,
+     .ffn_norm = "post_attention_norm",
+     .runs = false,
+     .block = transformer_block},
+    {.name = "phi3",
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .runs = false,
+     .fused = true,
+     .block = transformer_block},
+    {.name = "lfm2",
+     .qk_norm = QkNorm::PerHead,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .runs = false,
+     .output_norm = "token_embd_norm",
+     .block = convolution_block},
+    {.name = "lfm2moe",
+     .qk_norm = QkNorm::PerHead,
+     .router = RouterKind::SigmoidBias,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .runs = false,
+     .output_norm = "token_embd_norm",
+     .block = convolution_block},
     {.name = "deepseek2",
      .rope = RopeKind::Neighbours,
      .router = RouterKind::SigmoidBias,
@@ -313,6 +281,11 @@ constexpr Architecture kTable[] = {
      .router = RouterKind::SigmoidBias,
      .experts = Need::Always,
      .shared_expert = true,
+     .block = mixer_block},
+    {.name = "nemotron_h",
+     .rope = RopeKind::None,
+     .activation = Activation::ReluSquared,
+     .runs = false,
      .block = mixer_block},
     {.name = "qwen3next",
      .qk_norm = QkNorm::PerHead,
@@ -344,6 +317,18 @@ constexpr Architecture kTable[] = {
      .mtp_tables = false,
      .runs = false,
      .block = delta_block},
+    {.name = "deepseek32",
+     .rope = RopeKind::Neighbours,
+     .router = RouterKind::SigmoidBias,
+     .any_router = true,
+     .experts = Need::Always,
+     .attention_bias = Need::Never,
+     .output_bias = Need::Never,
+     .latent_attention = true,
+     .shared_expert = true,
+     .mtp_tables = false,
+     .runs = false,
+     .block = latent_block},
     {.name = "glm-dsa",
      .rope = RopeKind::Neighbours,
      .router = RouterKind::SigmoidBias,
@@ -390,7 +375,8 @@ std::vector<std::string> counted_architectures() {
 std::vector<ExpectedTensor> expected_tensors(const Architecture& a, const Hyper& h) {
   List list;
   add(list, -1, "token_embd.weight", Role::TokenEmbedding, {h.hidden, h.vocab});
-  add(list, -1, "output_norm.weight", Role::OutputNorm, {h.hidden});
+  add(list, -1, fmt::format("{}.weight", a.output_norm), Role::OutputNorm, {h.hidden});
+  if (a.tables != nullptr) a.tables(a, h, list);
   if (!h.tied_head) add(list, -1, "output.weight", Role::OutputHead, {h.hidden, h.vocab});
   if (h.rope_dims > 0) {
     add(list, -1, "rope_freqs.weight", Role::RopeFactors, {h.rope_dims / 2}, Need::Optional);
@@ -424,47 +410,10 @@ void set_facts(const Architecture& a, Hyper& h) {
   h.attention_gate = a.attention_gate;
   const bool said = a.any_router && h.router != RouterKind::None;
   if (!said || h.experts == 0) h.router = h.experts > 0 ? a.router : RouterKind::None;
-  h.window_period = a.window_period;
+  if (h.window_period == 0) h.window_period = a.window_period;
+  h.chunked = a.chunked;
   if (h.rope_base_sliding == 0) h.rope_base_sliding = a.rope_base_sliding;
   if (a.derive != nullptr) a.derive(h);
-}
-
-void check_hyper(const Architecture& a, const Hyper& h, const std::string& where,
-                 std::vector<Diagnostic>& problems) {
-  Checker check(where, problems);
-  check.range("block_count", h.layers, 1, kMaxLayers);
-  check.range("nextn_predict_layers", h.mtp_layers, 0, kMaxLayers);
-  check.range("embedding_length", h.hidden, 1, kMaxWidth);
-  check.range("vocabulary size", h.vocab, 1, kMaxVocab);
-  check.range("context_length", h.context_train, 1, kMaxContext);
-  check.range("attention.head_count", h.heads, 1, kMaxHeads);
-  check.range("attention.head_count_kv", h.kv_heads, 1, std::max<std::int64_t>(h.heads, 1));
-  check.range("attention.key_length", h.head_dim_k, 1, kMaxHeadDim);
-  check.range("attention.value_length", h.head_dim_v, 1, kMaxHeadDim);
-  check.range("feed_forward_length", h.ffn, 0, kMaxWidth);
-  check_window(a, h, check);
-  check.require(h.kv_heads < 1 || h.heads % h.kv_heads == 0,
-                fmt::format("attention.head_count {} is not divisible by head_count_kv {}", h.heads,
-                            h.kv_heads));
-  check.require(
-      std::isfinite(h.rms_eps) && h.rms_eps >= 0 && h.rms_eps < 1,
-      fmt::format("attention.layer_norm_rms_epsilon is {}, it must be 0 to 1", h.rms_eps));
-  const bool has_experts = h.experts > 0;
-  check.require(!has_experts || a.experts != Need::Never,
-                fmt::format("{} models have no experts, this one has {}", a.name, h.experts));
-  if (has_experts || a.experts == Need::Always) check_experts(h, check);
-  if (h.pattern.empty() && (!has_experts || h.dense_layers > 0)) {
-    check.range("feed_forward_length", h.ffn, 1, kMaxWidth);
-  }
-  check.require(h.pattern.empty() || a.block == mixer_block,
-                fmt::format("{} models have no block pattern", a.name));
-  check.require(h.attention_interval == 0 || a.block == delta_block,
-                fmt::format("{} models have no full_attention_interval", a.name));
-  if (a.block == mixer_block || a.block == delta_block) check_hybrid(a, h, check);
-  if (a.latent_attention) check_latent(h, check);
-  check.require(a.latent_attention || h.kv_rank == 0,
-                fmt::format("{} models have no attention.kv_lora_rank", a.name));
-  check_rope(h, check);
 }
 
 }  // namespace bandwall

@@ -44,11 +44,18 @@ struct Architecture {
   bool split_rates = false;          // beta and alpha of a delta net are matrices of their own
   bool mtp_tables = true;            // blocks of multi-token prediction bring a table and a head
   bool runs = true;                  // false: its bytes are counted, the engine has no kernels
+  bool fused = false;                // one matrix of q, k and v, and one of gate and up
+  bool selection_bias = true;        // a SigmoidBias router chooses with it; false: there is none
+  std::string_view output_norm = "output_norm";
   std::int64_t window_period = 0;    // Hyper::window_period; > 0: files must have a window
+  std::int64_t window = 0;           // unless the file says otherwise; 0: it must
+  bool chunked = false;              // Hyper::chunked
   double rope_base_sliding = 0;      // unless the file says otherwise; 0: as the full layers
   void (*derive)(Hyper&) = nullptr;  // constants that follow from the shape
   void (*block)(const Architecture&, const Hyper&, int layer,
                 std::vector<ExpectedTensor>&) = nullptr;
+  // Tensors outside the blocks beside the usual ones; nullptr: none.
+  void (*tables)(const Architecture&, const Hyper&, std::vector<ExpectedTensor>&) = nullptr;
 };
 
 const std::vector<Architecture>& all_architectures();

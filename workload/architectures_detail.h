@@ -25,6 +25,11 @@ void add_dense_ffn(const Hyper& h, int layer, List& list);
 void mixer_block(const Architecture& a, const Hyper& h, int layer, List& list);
 // qwen3next: gated delta net or gated attention, then experts.
 void delta_block(const Architecture& a, const Hyper& h, int layer, List& list);
+// lfm2: short convolution or attention, then dense feed-forward or experts.
+void convolution_block(const Architecture& a, const Hyper& h, int layer, List& list);
+// gemma4: heads by kind of layer, experts beside the dense part, a second table of embeddings.
+void gemma4_block(const Architecture& a, const Hyper& h, int layer, List& list);
+void gemma4_tables(const Architecture& a, const Hyper& h, List& list);
 // deepseek2: latent attention, then dense feed-forward or experts.
 void latent_block(const Architecture& a, const Hyper& h, int layer, List& list);
 

@@ -83,4 +83,19 @@ void delta_block(const Architecture& a, const Hyper& h, int l, List& list) {
   add(list, l, "ffn_down_shexp.weight", Role::SharedDown, {h.shared_ffn, h.hidden});
 }
 
+// Input gate, channels and output gate from one matrix; a convolution over the last positions.
+void convolution_block(const Architecture& a, const Hyper& h, int l, List& list) {
+  add(list, l, "attn_norm.weight", Role::AttnNorm, {h.hidden});
+  if (h.attends(l)) {
+    add_attention(a, h, l, list);
+  } else {
+    add(list, l, "shortconv.conv.weight", Role::SsmConv, {h.ssm_conv, h.ssm_inner});
+    add(list, l, "shortconv.in_proj.weight", Role::SsmIn, {h.hidden, 3 * h.ssm_inner});
+    add(list, l, "shortconv.out_proj.weight", Role::SsmOut, {h.ssm_inner, h.hidden});
+  }
+  add(list, l, "ffn_norm.weight", Role::FfnNorm, {h.hidden});
+  if (h.is_moe_layer(l)) return add_experts(a, h, l, list);
+  add_dense_ffn(h, l, list);
+}
+
 }  // namespace bandwall::architectures

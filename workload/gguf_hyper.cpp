@@ -9,7 +9,9 @@
 
 namespace bandwall {
 
+using architectures::convolution_block;
 using architectures::delta_block;
+using architectures::gemma4_block;
 using architectures::mixer_block;
 
 namespace {
@@ -22,7 +24,26 @@ class Keys {
   Keys(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems)
       : prefix_(fmt::format("{}.", a.name)), file_(file), problems_(problems) {}
 
+  bool is_array(std::string_view key) const {
+    const GgufValue* value = file_.find(prefix_ + std::string(key));
+    return value != nullptr && value->type() == GgufType::Array;
+  }
   bool has(std::string_view key) const { return file_.find(prefix_ + std::string(key)) != nullptr; }
+
+  // Items of a per-layer array, or the one number for all layers; nothing when the key is missing.
+  std::vector<std::int64_t> per_layer(std::string_view key, std::int64_t layers) {
+    const auto count = static_cast<std::size_t>(std::clamp<std::int64_t>(layers, 0, kMostBlocks));
+    const GgufValue* value = file_.find(prefix_ + std::string(key));
+    if (value == nullptr) return {};
+    if (const auto one = value->as_int()) return std::vector<std::int64_t>(count, *one);
+    const auto items = value->as_ints();
+    const auto possible = [](std::int64_t x) { return x >= 0 && x <= kAnyMax; };
+    if (items && items->size() >= count && std::all_of(items->begin(), items->end(), possible)) {
+      return {items->begin(), items->begin() + static_cast<std::ptrdiff_t>(count)};
+    }
+    problem(key, fmt::format("must be a whole number or an array of at least {}", count));
+    return {};
+  }
 
   // Per-layer arrays may hold zeros beside the one value: blocks without that part.
   void allow_zeros() { zeros_allowed_ = true; }
@@ -117,9 +138,9 @@ class Keys {
   std::vector<Diagnostic>& problems_;
 };
 
-void read_attention(Keys& keys, Hyper& h) {
+void read_attention(const Architecture& a, Keys& keys, Hyper& h) {
   h.heads = keys.integer("attention.head_count", {});
-  h.kv_heads = keys.integer("attention.head_count_kv", h.heads);
+  if (a.block != gemma4_block) h.kv_heads = keys.integer("attention.head_count_kv", h.heads);
   const std::int64_t per_head = h.heads > 0 ? h.hidden / h.heads : 0;
   h.head_dim_k = keys.integer("attention.key_length", per_head);
   h.head_dim_v = keys.integer("attention.value_length", per_head);
@@ -152,11 +173,29 @@ void read_rope(Keys& keys, Hyper& h) {
   }
 }
 
+// The number of layers after which the pattern repeats, from a number or from one flag per layer.
+std::int64_t read_period(const Architecture& a, Keys& keys, const Hyper& h) {
+  const char* key = "attention.sliding_window_pattern";
+  if (!keys.is_array(key)) return keys.integer(key, a.window_period);
+  const std::vector<std::int64_t> slides = keys.per_layer(key, h.layers);
+  const auto full = std::find(slides.begin(), slides.end(), 0);
+  const std::int64_t period = full == slides.end() ? 0 : full - slides.begin() + 1;
+  for (std::size_t l = 0; l < slides.size(); ++l) {
+    const auto at = static_cast<std::int64_t>(l);
+    if ((slides[l] != 0) == (period == 0 || at % period != period - 1)) continue;
+    keys.problem(
+        key, fmt::format("layer {} breaks the period of {}, only whole ones are known", l, period));
+    break;
+  }
+  return period;
+}
+
 // Layers that slide and layers that see all take turns; only whole periods are known.
 void read_window(const Architecture& a, Keys& keys, Hyper& h) {
   if (a.window_period == 0) return;
-  h.window = keys.integer("attention.sliding_window", {});
-  h.window_period = keys.integer("attention.sliding_window_pattern", a.window_period);
+  h.window = keys.integer("attention.sliding_window",
+                          a.window > 0 ? std::optional(a.window) : std::nullopt);
+  h.window_period = read_period(a, keys, h);
   if (a.rope_base_sliding == 0) return;
   h.rope_base_sliding = keys.real("rope.freq_base_swa", a.rope_base_sliding);
 }
@@ -170,12 +209,59 @@ void refuse_softcaps(Keys& keys) {
 // Shared experts are stored as one, as wide as all of them.
 void read_shared_expert(const Architecture& a, Keys& keys, Hyper& h) {
   const std::int64_t count = keys.integer("expert_shared_count", 0);
+  if (a.block == gemma4_block) return;  // the dense part beside them
   if (!a.shared_expert) {
     if (count == 0) return;
     keys.problem("expert_shared_count", "shared experts are not supported for this architecture");
     return;
   }
   h.shared_ffn = keys.integer("expert_shared_feed_forward_length", count * h.expert_ffn);
+}
+
+// What differs between layers that slide and layers that see all, and what the last layers lack.
+void read_layer_kinds(Keys& keys, Hyper& h) {
+  const std::int64_t own = keys.integer("attention.key_length_swa", h.head_dim_k);
+  if (keys.integer("attention.value_length_swa", own) != own) {
+    keys.problem("attention.value_length_swa", "differs from key_length_swa, which is not known");
+  }
+  if (own != h.head_dim_k) h.window_head_dim = own;
+  h.borrowed_kv_layers = keys.integer("attention.shared_kv_layers", 0);
+  h.layer_embedding = keys.integer("embedding_length_per_layer_input", 0);
+  h.kv_heads = h.heads;
+  std::optional<std::int64_t> sliding;
+  const std::vector<std::int64_t> heads = keys.per_layer("attention.head_count_kv", h.layers);
+  for (std::size_t l = 0; l < heads.size(); ++l) {
+    if (h.slides(static_cast<std::int64_t>(l))) {
+      sliding = heads[l];
+    } else {
+      h.kv_heads = heads[l];
+    }
+  }
+  if (sliding && *sliding != h.kv_heads) h.window_kv_heads = *sliding;
+  const std::vector<std::int64_t> ffn = keys.per_layer("feed_forward_length", h.layers);
+  if (ffn.empty()) return;
+  (h.experts > 0 ? h.shared_ffn : h.ffn) = ffn.front();
+  if (ffn.back() != ffn.front()) h.borrowed_ffn = ffn.back();
+  for (std::size_t l = 0; l < std::max(heads.size(), ffn.size()); ++l) {
+    const auto at = static_cast<std::int64_t>(l);
+    if (l < heads.size() && heads[l] != h.kv_heads_of(at)) {
+      keys.problem("attention.head_count_kv", "differs among layers of one kind");
+      break;
+    }
+    if (l < ffn.size() && h.experts == 0 && ffn[l] != h.dense_ffn(at)) {
+      keys.problem("feed_forward_length", "differs among layers of one kind");
+      break;
+    }
+  }
+}
+
+// Convolutions are where the array of heads of keys and values holds a 0.
+void read_convolutions(Keys& keys, Hyper& h) {
+  for (const bool attends : keys.layers_with("attention.head_count_kv", h.layers)) {
+    h.mixers += attends ? '*' : 'C';
+  }
+  h.ssm_conv = keys.integer("shortconv.l_cache", {});
+  h.ssm_inner = h.hidden;
 }
 
 // Which mixer each block holds shows in the per-layer arrays: heads of keys and values,
@@ -233,8 +319,9 @@ void read_experts(const Architecture& a, Keys& keys, Hyper& h) {
   const bool whole = a.expert_ffn_is_ffn || h.experts_used == 0;
   h.expert_ffn = keys.integer("expert_feed_forward_length", whole ? h.ffn : h.ffn / h.experts_used);
   h.dense_layers = keys.integer("leading_dense_block_count", 0);
+  h.expert_interval = keys.integer("interleave_moe_layer_step", 0);
   read_shared_expert(a, keys, h);
-  if (h.dense_layers == 0) h.ffn = 0;
+  if (h.dense_layers == 0 && h.expert_interval <= 1) h.ffn = 0;
   read_router(a, keys, h);
   h.router_norm = keys.flag("expert_weights_norm", a.router_norm);
   h.router_scale = keys.real("expert_weights_scale", 1.0);
@@ -300,25 +387,29 @@ YarnText yarn_before_latent(const Hyper& h) {
 Hyper read_hyper(const Architecture& a, const GgufFile& file, std::vector<Diagnostic>& problems) {
   Keys keys(a, file, problems);
   Hyper h;
-  if (a.block == mixer_block) keys.allow_zeros();
+  if (a.block == mixer_block || a.block == convolution_block) keys.allow_zeros();
   h.layers = keys.integer("block_count", {});
   // Blocks of multi-token prediction come last and are not part of a step.
   h.mtp_layers = std::min(h.layers, keys.integer("nextn_predict_layers", 0));
   h.layers -= h.mtp_layers;
   h.hidden = keys.integer("embedding_length", {});
   h.context_train = keys.integer("context_length", {});
-  h.ffn = keys.integer("feed_forward_length", a.experts == Need::Always
-                                                  ? std::optional<std::int64_t>(0)
-                                                  : std::optional<std::int64_t>{});
-  read_attention(keys, h);
+  const bool own_ffn = a.experts != Need::Always && a.block != gemma4_block;
+  if (a.block != gemma4_block) {
+    h.ffn = keys.integer("feed_forward_length",
+                         own_ffn ? std::optional<std::int64_t>{} : std::optional<std::int64_t>(0));
+  }
+  read_attention(a, keys, h);
   if (a.rope != RopeKind::None) read_rope(keys, h);
   if (a.latent_attention) read_latent(keys, h);
   read_experts(a, keys, h);
   if (a.block == mixer_block || a.block == delta_block) read_recurrence(a, keys, h);
-  refuse_softcaps(keys);
+  if (a.block == convolution_block) read_convolutions(keys, h);
+  if (a.runs) refuse_softcaps(keys);
   h.qk_norm = a.qk_norm;  // the caller knows whether tensors for it are there
   set_facts(a, h);
   read_window(a, keys, h);
+  if (a.block == gemma4_block) read_layer_kinds(keys, h);
   return h;
 }
 

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "workload/architectures.h"
+#include "workload/architectures_detail.h"
 #include "workload/gguf_header.h"
 
 namespace bandwall {
@@ -58,12 +58,12 @@ void write_rope(const Hyper& h, Writer& keys) {
   }
 }
 
-void write_experts(const Hyper& h, Writer& keys) {
+void write_experts(const Architecture& a, const Hyper& h, Writer& keys) {
   keys.number("expert_count", h.experts);
   keys.number("expert_used_count", h.experts_used);
   keys.number("expert_feed_forward_length", h.expert_ffn);
   if (h.dense_layers > 0) keys.number("leading_dense_block_count", h.dense_layers);
-  if (h.shared_ffn > 0) {  // stored as one, as wide as all of them
+  if (h.shared_ffn > 0 && a.shared_expert) {  // stored as one, as wide as all of them
     keys.number("expert_shared_count", std::max<std::int64_t>(1, h.shared_ffn / h.expert_ffn));
     keys.number("expert_shared_feed_forward_length", h.shared_ffn);
   }
@@ -71,18 +71,35 @@ void write_experts(const Hyper& h, Writer& keys) {
     keys.number("expert_group_count", h.expert_groups);
     keys.number("expert_group_used_count", h.expert_groups_used);
   }
+  if (h.expert_interval > 1) keys.number("interleave_moe_layer_step", h.expert_interval);
   keys.number("expert_gating_func", gating_code(h.router));
   keys.flag("expert_weights_norm", h.router_norm);
   if (h.router_scale != 1.0) keys.real("expert_weights_scale", h.router_scale);
 }
 
 // Per layer: the value where the block holds such a part, else 0.
-std::vector<std::int64_t> where(const Hyper& h, std::string_view letters, std::int64_t value) {
+std::vector<std::int64_t> where(std::string_view blocks, std::string_view letters,
+                                std::int64_t value) {
   std::vector<std::int64_t> values;
-  for (const char c : h.pattern) {
+  for (const char c : blocks) {
     values.push_back(letters.find(c) != std::string_view::npos ? value : 0);
   }
   return values;
+}
+
+// By the kind of each layer: keys and values, feed-forward width.
+void write_layer_kinds(const Hyper& h, Writer& keys) {
+  std::vector<std::int64_t> heads, ffn;
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    heads.push_back(h.kv_heads_of(l));
+    ffn.push_back(h.experts > 0 ? h.shared_ffn : h.dense_ffn(l));
+  }
+  keys.numbers("attention.head_count_kv", heads);
+  keys.numbers("feed_forward_length", ffn);
+  keys.number("attention.key_length_swa", h.key_dim(0));
+  keys.number("attention.value_length_swa", h.value_dim(0));
+  keys.number("attention.shared_kv_layers", h.borrowed_kv_layers);
+  keys.number("embedding_length_per_layer_input", h.layer_embedding);
 }
 
 void write_recurrence(const Hyper& h, Writer& keys) {
@@ -95,6 +112,22 @@ void write_recurrence(const Hyper& h, Writer& keys) {
   if (h.expert_latent > 0) keys.number("moe_latent_size", h.expert_latent);
 }
 
+void write_widths(const Architecture& a, const Hyper& h, Writer& keys) {
+  if (a.block == architectures::gemma4_block) return write_layer_kinds(h, keys);
+  const std::int64_t ffn = h.ffn > 0 ? h.ffn : h.expert_ffn;
+  if (h.pattern.empty()) {
+    keys.number("feed_forward_length", ffn);
+  } else {
+    keys.numbers("feed_forward_length", where(h.pattern, "E-", ffn));
+  }
+  const std::string& blocks = h.mixers.empty() ? h.pattern : h.mixers;
+  if (blocks.empty()) {
+    keys.number("attention.head_count_kv", h.kv_heads);
+  } else {
+    keys.numbers("attention.head_count_kv", where(blocks, "*", h.kv_heads));
+  }
+}
+
 }  // namespace
 
 void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
@@ -103,18 +136,8 @@ void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
   if (h.mtp_layers > 0) keys.number("nextn_predict_layers", h.mtp_layers);
   keys.number("context_length", h.context_train);
   keys.number("embedding_length", h.hidden);
-  const std::int64_t ffn = h.ffn > 0 ? h.ffn : h.expert_ffn;
-  if (h.pattern.empty()) {
-    keys.number("feed_forward_length", ffn);
-  } else {
-    keys.numbers("feed_forward_length", where(h, "E-", ffn));
-  }
   keys.number("attention.head_count", h.heads);
-  if (h.pattern.empty()) {
-    keys.number("attention.head_count_kv", h.kv_heads);
-  } else {
-    keys.numbers("attention.head_count_kv", where(h, "*", h.kv_heads));
-  }
+  write_widths(a, h, keys);
   keys.number("attention.key_length", h.head_dim_k);
   keys.number("attention.value_length", h.head_dim_v);
   keys.real("attention.layer_norm_rms_epsilon", h.rms_eps);
@@ -125,8 +148,12 @@ void write_hyper(const Architecture& a, const Hyper& h, GgufHeader& header) {
   if (h.rope_base_sliding != 0) keys.real("rope.freq_base_swa", h.rope_base_sliding);
   if (h.rope != RopeKind::None) write_rope(h, keys);
   if (h.kv_rank > 0) write_latent(h, keys);
-  if (h.experts > 0) write_experts(h, keys);
-  if (h.ssm_inner > 0) write_recurrence(h, keys);
+  if (h.experts > 0) write_experts(a, h, keys);
+  if (!h.mixers.empty()) {
+    keys.number("shortconv.l_cache", h.ssm_conv);
+  } else if (h.ssm_inner > 0) {
+    write_recurrence(h, keys);
+  }
 }
 
 }  // namespace bandwall

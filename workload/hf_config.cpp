@@ -35,6 +35,42 @@ constexpr HfName kGemma3[] = {
     {"ffn_norm", "pre_feedforward_layernorm"},
     {"post_ffw_norm", "post_feedforward_layernorm"},
 };
+constexpr HfName kGemma4[] = {
+    {"post_attention_norm", "post_attention_layernorm"},
+    {"ffn_norm", "pre_feedforward_layernorm"},
+    {"post_ffw_norm", "post_feedforward_layernorm"},
+    {"pre_ffw_norm_2", "pre_feedforward_layernorm_2"},
+    {"post_ffw_norm_1", "post_feedforward_layernorm_1"},
+    {"post_ffw_norm_2", "post_feedforward_layernorm_2"},
+    {"ffn_gate_inp", "router.proj"},
+    {"ffn_gate_inp.scale", "router.scale"},
+    {"ffn_gate_up_exps", "experts.gate_up_proj"},
+    {"ffn_down_exps", "experts.down_proj"},
+    {"ffn_down_exps.scale", "router.per_expert_scale"},
+    {"layer_output_scale.weight", "layer_scalar"},
+    {"inp_gate", "per_layer_input_gate"},
+    {"proj", "per_layer_projection"},
+    {"post_norm", "post_per_layer_input_norm"},
+    {"per_layer_token_embd", "embed_tokens_per_layer"},
+    {"per_layer_model_proj", "per_layer_model_projection"},
+    {"per_layer_proj_norm", "per_layer_projection_norm"},
+};
+constexpr HfName kLlama4[] = {
+    {"ffn_gate_inp", "feed_forward.router"},
+    {"ffn_gate_exps", "feed_forward.experts.gate_up_proj"},
+    {"ffn_up_exps", "feed_forward.experts.gate_up_proj"},
+    {"ffn_down_exps", "feed_forward.experts.down_proj"},
+    {"ffn_gate_shexp", "feed_forward.shared_expert.gate_proj"},
+    {"ffn_up_shexp", "feed_forward.shared_expert.up_proj"},
+    {"ffn_down_shexp", "feed_forward.shared_expert.down_proj"},
+    {"ffn_gate", "feed_forward.gate_proj"},
+    {"ffn_up", "feed_forward.up_proj"},
+    {"ffn_down", "feed_forward.down_proj"},
+};
+constexpr HfName kPhi3[] = {
+    {"attn_qkv", "self_attn.qkv_proj"},
+    {"ffn_up", "mlp.gate_up_proj"},
+};
 constexpr HfName kQwen3Next[] = {
     {"attn_qkv", "linear_attn.in_proj_qkvz"},
     {"attn_gate", "linear_attn.in_proj_qkvz"},
@@ -139,13 +175,35 @@ constexpr HfRow kRows[] = {
      .architecture = "nemotron_h_moe",
      .names = {kNemotron, true},
      .router_bias = kF32},
-    {.model_type = "gemma4",
-     .why = "its windowed and full layers have heads of different width and number"},
-    {.model_type = "gemma4_text",
-     .why = "its windowed and full layers have heads of different width and number"},
-    {.model_type = "llama4", .why = "its layers attend in chunks without rope in every fourth"},
+    {.model_type = "gemma2", .architecture = "gemma2", .names = {kGemma3}, .tied = true},
+    {.model_type = "gemma4", .architecture = "gemma4", .names = {kGemma4}, .tied = true},
+    {.model_type = "gemma4_text", .architecture = "gemma4", .names = {kGemma4}, .tied = true},
+    {.model_type = "gemma4_unified", .architecture = "gemma4", .names = {kGemma4}, .tied = true},
+    {.model_type = "gemma4_unified_text",
+     .architecture = "gemma4",
+     .names = {kGemma4},
+     .tied = true},
+    {.model_type = "llama4",
+     .architecture = "llama4",
+     .names = {kLlama4},
+     .expert_ffn_is_ffn = true},
     {.model_type = "llama4_text",
-     .why = "its layers attend in chunks without rope in every fourth"},
+     .architecture = "llama4",
+     .names = {kLlama4},
+     .expert_ffn_is_ffn = true},
+    {.model_type = "glm4_moe_lite",
+     .architecture = "deepseek2",
+     .shared_of = 1,
+     .router_bias = kF32},
+    {.model_type = "granite", .architecture = "granite"},
+    {.model_type = "ministral3", .architecture = "mistral3"},
+    {.model_type = "smollm3", .architecture = "smollm3"},
+    {.model_type = "seed_oss", .architecture = "seed_oss"},
+    {.model_type = "deepseek_v32",
+     .architecture = "deepseek32",
+     .shared_of = 1,
+     .router_bias = kF32},
+    {.model_type = "phi3", .architecture = "phi3", .names = {kPhi3}},
 };
 
 constexpr std::int64_t kMost = std::int64_t{1} << 31;
@@ -225,13 +283,13 @@ void read_attention(const HfRow& row, const Architecture& a, Keys& keys, Hyper& 
   h.heads = keys.integer({"num_attention_heads"}, or_required(d.heads));
   h.kv_heads = keys.integer({"num_key_value_heads"}, d.kv_heads > 0 ? d.kv_heads : h.heads);
   const std::int64_t per_head = d.head_dim > 0 ? d.head_dim : h.heads > 0 ? h.hidden / h.heads : 0;
-  if (!keys.has("head_dim") && d.head_dim == 0 && !a.latent_attention && h.heads > 0 &&
-      h.hidden % h.heads != 0) {
+  const bool said = keys.has("head_dim") || keys.has("attention_head_dim");
+  if (!said && d.head_dim == 0 && !a.latent_attention && h.heads > 0 && h.hidden % h.heads != 0) {
     keys.problem("head_dim", fmt::format("is missing, and num_attention_heads {} does not divide "
                                          "hidden_size {}",
                                          h.heads, h.hidden));
   }
-  h.head_dim_k = h.head_dim_v = keys.integer({"head_dim"}, per_head);
+  h.head_dim_k = h.head_dim_v = keys.integer({"head_dim", "attention_head_dim"}, per_head);
   h.rms_eps = keys.real(keys.has("rms_norm_eps") ? "rms_norm_eps" : "norm_eps", 1e-6);
   if (keys.flag("use_qk_norm", false) && a.qk_norms == Need::Optional) h.qk_norm = a.qk_norm;
 }
@@ -263,6 +321,38 @@ double read_rope(const Architecture& a, Keys& keys, Hyper& h) {
   h.yarn_beta_fast = scaled.real("beta_fast", 32.0);
   h.yarn_beta_slow = scaled.real("beta_slow", 1.0);
   return 0.1 * scaled.real("mscale_all_dim", 0.0);
+}
+
+// The last layer of a period is the first that sees all.
+std::int64_t period_of(Keys& keys, std::int64_t absent) {
+  const Json* types = keys.find("layer_types");
+  if (types == nullptr || !types->is_array()) return absent;
+  const auto full = std::find(types->begin(), types->end(), Json("full_attention"));
+  return full == types->end() ? 0 : full - types->begin() + 1;
+}
+
+// The file states the heads of layers that slide, and those of the others beside them.
+void read_gemma4(const Architecture& a, Keys& keys, Hyper& h) {
+  h.window_head_dim = h.head_dim_k;
+  h.head_dim_k = h.head_dim_v = h.rope_dims = keys.integer({"global_head_dim"}, h.window_head_dim);
+  h.window_kv_heads = h.kv_heads;
+  h.kv_heads = keys.integer({"num_global_key_value_heads"}, h.kv_heads);
+  if (h.window_head_dim == h.head_dim_k) h.window_head_dim = 0;
+  if (h.window_kv_heads == h.kv_heads) h.window_kv_heads = 0;
+  h.key_is_value = keys.flag("attention_k_eq_v", false);
+  h.borrowed_kv_layers = keys.integer({"num_kv_shared_layers"}, 0);
+  h.layer_embedding = keys.integer({"hidden_size_per_layer_input"}, 0);
+  h.window_period = period_of(keys, a.window_period);
+  const std::int64_t ffn = keys.integer({"intermediate_size"}, {});
+  if (keys.flag("use_double_wide_mlp", false)) h.borrowed_ffn = 2 * ffn;
+  if (!keys.flag("enable_moe_block", false)) {
+    h.ffn = ffn;
+    return;
+  }
+  h.shared_ffn = ffn;  // beside the experts
+  h.experts = keys.integer({"num_experts"}, {});
+  h.experts_used = keys.integer({"top_k_experts"}, {});
+  h.expert_ffn = keys.integer({"moe_intermediate_size", "expert_intermediate_size"}, {});
 }
 
 void read_latent(Keys& keys, double multiplier, Hyper& h) {
@@ -298,6 +388,8 @@ void read_experts(const HfRow& row, const Architecture& a, Keys& keys, Hyper& h)
       keys.integer({"shared_expert_intermediate_size", "moe_shared_expert_intermediate_size"}, 0);
   if (row.shared_of > 0) h.shared_ffn = keys.integer({"n_shared_experts"}, 0) * h.expert_ffn;
   h.expert_latent = keys.integer({"moe_latent_size"}, 0);
+  h.expert_interval = keys.integer({"interleave_moe_layer_step"}, 0);
+  if (h.expert_interval > 1) h.ffn = keys.integer({"intermediate_size_mlp"}, {});
   if (h.dense_layers > 0 || h.pattern.find('-') != std::string::npos) {
     h.ffn = keys.integer({"intermediate_size"}, {});
   }
@@ -346,6 +438,7 @@ void check_layer_types(Keys& keys, const Hyper& h) {
   for (std::int64_t l = 0; l < h.layers; ++l) {
     const Json& type = (*types)[static_cast<std::size_t>(l)];
     const std::string expected = h.recurs(l)                   ? "linear_attention"
+                                 : h.slides(l) && h.chunked    ? "chunked_attention"
                                  : h.window > 0 && h.slides(l) ? "sliding_attention"
                                                                : "full_attention";
     if (type == expected) continue;
@@ -404,6 +497,9 @@ HfConfig read_hf_config(const Json& config, const std::string& file) {
   c.row = &row_of(config, inner, file);
   c.architecture = find_architecture(c.row->architecture);
   BANDWALL_CHECK(c.architecture != nullptr);
+  if (c.row->model_type == "nemotron_h" && !inner.contains("n_routed_experts")) {
+    c.architecture = find_architecture("nemotron_h");  // dense feed-forward blocks only
+  }
   const Architecture& a = *c.architecture;
   c.model_type = std::string(c.row->model_type);
   c.other_parts = config.contains("vision_config") || config.contains("audio_config");
@@ -421,8 +517,15 @@ HfConfig read_hf_config(const Json& config, const std::string& file) {
   const double multiplier = read_rope(a, keys, h);
   if (a.latent_attention) read_latent(keys, multiplier, h);
   if (a.rope == RopeKind::None || a.split_rates || a.attention_gate) read_recurrence(keys, h);
-  read_experts(*c.row, a, keys, h);
-  if (a.window_period > 0) h.window = keys.integer({"sliding_window"}, {});
+  if (a.name == "gemma4") {
+    read_gemma4(a, keys, h);
+  } else {
+    read_experts(*c.row, a, keys, h);
+  }
+  if (a.window_period > 0) {
+    h.window = keys.integer({"sliding_window", "attention_chunk_size"},
+                            a.window > 0 ? std::optional(a.window) : std::nullopt);
+  }
   h.mtp_layers = keys.integer({"num_nextn_predict_layers", "mtp_num_hidden_layers"}, 0);
   if (!h.pattern.empty()) h.mtp_layers = 0;  // hybrids by pattern: counted from stored headers only
   c.attention_bias = keys.flag("attention_bias", false);

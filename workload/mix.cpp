@@ -45,8 +45,14 @@ bool is_value(const TensorSpec& t) {
 // Vectors, norms, biases, routers and convolutions keep full precision.
 bool is_quantized_matrix(const TensorSpec& t) {
   return t.n_dims >= 2 && t.name.ends_with("weight") && t.role != Role::Router &&
-         t.name.find("_norm.weight") == std::string::npos &&
-         t.name.find("ssm_conv1d") == std::string::npos;
+         t.name.find("_norm.weight") == std::string::npos && t.role != Role::SsmConv &&
+         t.name.find("per_layer_model_proj") == std::string::npos;
+}
+
+// What no mix quantizes is F32; a projection so large stays in the format it was published in.
+Format kept(const Mix& mix, const TensorSpec& t) {
+  if (t.name.find("per_layer_model_proj") == std::string::npos) return F32;
+  return info(mix.base).quantized ? BF16 : mix.base;
 }
 
 // Every third layer, and the first and last eighth.
@@ -98,19 +104,21 @@ class MixRules {
   MixRules(const Mix& mix, Importance importance, std::string_view architecture, const Hyper& h,
            const std::vector<TensorSpec>& tensors)
       : mix_(mix), matrix_(importance == Importance::With), h_(h) {
-    const bool counted = h.pattern.empty() || h.attends(0);  // of block 0, by its metadata
-    gqa_ = counted && h.kv_heads > 0 ? h.heads / h.kv_heads : 0;
+    const bool counted =
+        (h.pattern.empty() && h.mixers.empty()) || h.attends(0);  // of block 0, by its metadata
+    gqa_ = counted && h.kv_heads_of(0) > 0 ? h.heads / h.kv_heads_of(0) : 0;
     llama_70b_ = architecture == "llama" && h.layers == 80 && h.heads != h.kv_heads;
     values_ = std::count_if(tensors.begin(), tensors.end(), is_value);
   }
 
   // Tensors must come in file order: attn_v is counted.
   Format choose(const TensorSpec& t) {
-    if (t.role == Role::OutputHead || (t.role == Role::TokenEmbedding && h_.tied_head)) {
+    const bool table = t.role == Role::TokenEmbedding || t.role == Role::LayerEmbedding;
+    if (t.role == Role::OutputHead || (table && h_.tied_head)) {
       return output(t);
     }
     if (is({"MXFP4_MOE"})) return t.dims[2] > 1 ? MXFP4 : Q8_0;
-    if (t.role == Role::TokenEmbedding) return embedding();
+    if (table) return embedding();
     if (low_bits()) return low(t);
     if (is_value(t)) return value();
     if (t.role == Role::AttnK || t.role == Role::AttnQ) return key_or_query(t.role);
@@ -245,21 +253,41 @@ void share(std::int64_t total, const std::vector<TensorSpec*>& tensors) {
   }
 }
 
-const PublishedMix* find_published(const ModelShape& shape, std::string_view name) {
-  for (const PublishedMix& p : shape.published) {
+const PublishedMix* find_published(const std::vector<PublishedMix>& mixes, std::string_view name) {
+  for (const PublishedMix& p : mixes) {
     if (same_letters(p.name, name)) return &p;
   }
   return nullptr;
+}
+
+// Checkpoints of other engines as their tools make them where a shape lists none of its own: every
+// matrix but tables and routers. Publishers often leave out more.
+const std::vector<PublishedMix>& checkpoints() {
+  const auto of = [](const char* name, Format format) {
+    PublishedMix mix{
+        .name = name, .attention = format, .tables = BF16, .experts = format, .rest = BF16};
+    mix.note = "every matrix but tables and routers; publishers often leave out more";
+    return mix;
+  };
+  static const std::vector<PublishedMix> all = {of("NVFP4", NVFP4_ST), of("FP8", F8_E4M3),
+                                                of("INT4", INT4)};
+  return all;
 }
 
 Importance importance_of(const Mix& mix) {
   return mix.name.starts_with("IQ") ? Importance::With : Importance::Without;
 }
 
-[[noreturn]] void unknown_mix(const ModelShape& shape, std::string_view mix) {
+enum class Known { Rules, RulesAndCheckpoints };
+
+[[noreturn]] void unknown_mix(const ModelShape& shape, std::string_view mix, Known known) {
   std::vector<std::string> names = known_mixes();
   std::vector<std::string> own;
   for (const PublishedMix& p : shape.published) own.push_back(p.name);
+  for (const PublishedMix& p : checkpoints()) {
+    const bool listed = find_published(shape.published, p.name) != nullptr;
+    if (known == Known::RulesAndCheckpoints && !listed) names.push_back(p.name);
+  }
   std::vector<std::string> all = own;
   all.insert(all.end(), names.begin(), names.end());
   const std::string near = suggest(mix, all);
@@ -327,7 +355,7 @@ void apply_mix(const Mix& mix, Importance importance, std::string_view architect
   MixRules rules(mix, importance, architecture, hyper, tensors);
   for (TensorSpec& t : tensors) {
     if (!is_quantized_matrix(t)) {
-      set_format(t, F32);
+      set_format(t, kept(mix, t));
     } else if (!info(mix.base).quantized) {
       set_format(t, mix.base);
     } else {
@@ -348,7 +376,8 @@ void apply_published(const PublishedMix& mix, std::vector<TensorSpec>& tensors) 
     if (expert) {
       format = mix.experts;
       experts.push_back(&t);
-    } else if (t.role == Role::TokenEmbedding || t.role == Role::OutputHead) {
+    } else if (t.role == Role::TokenEmbedding || t.role == Role::OutputHead ||
+               t.role == Role::LayerEmbedding) {
       format = mix.tables;
     } else if (matrix) {
       format = mix.attention;
@@ -377,7 +406,7 @@ ModelSpec remix(const ModelSpec& model, std::string_view mix_name) {
   ModelShape shape;
   shape.name = model.name;
   shape.architecture = model.architecture;
-  if (mix == nullptr) unknown_mix(shape, mix_name);
+  if (mix == nullptr) unknown_mix(shape, mix_name, Known::Rules);
   const Architecture& a = architecture_of(shape);
   std::unordered_map<std::string, Role> roles;
   for (const ExpectedTensor& t : expected_tensors(a, model.hyper)) {
@@ -407,9 +436,14 @@ ModelSpec remix(const ModelSpec& model, std::string_view mix_name) {
 ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   if (mix_name.empty()) mix_name = shape.default_mix;
   const Architecture& a = architecture_of(shape);
-  const PublishedMix* published = find_published(shape, mix_name);
+  const PublishedMix* published = find_published(shape.published, mix_name);
   const Mix* mix = published == nullptr ? find_mix(mix_name) : nullptr;
-  if (published == nullptr && mix == nullptr) unknown_mix(shape, mix_name);
+  if (published == nullptr && mix == nullptr) {
+    published = find_published(checkpoints(), mix_name);
+  }
+  if (published == nullptr && mix == nullptr) {
+    unknown_mix(shape, mix_name, Known::RulesAndCheckpoints);
+  }
 
   ModelSpec model;
   Hyper& h = model.hyper = shape.hyper;

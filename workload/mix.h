@@ -2,7 +2,9 @@
 // Rules: ggml-org/llama.cpp src/llama-quant.cpp; they reproduce published file sizes to 4 digits.
 //   ModelSpec m = model_from_shape(llama_8b, "Q4_K_M");    // 4.8944 bits per weight
 // IQ mixes are taken as made with an importance matrix, as published ones are. Publisher-tuned
-// mixes have no rule: see PublishedMix (model_spec.h). Does not quantize anything.
+// mixes have no rule: see PublishedMix (model_spec.h). Shapes are also known as NVFP4, FP8 and INT4
+// checkpoints: every matrix but tables and routers, unless they list their own. Does not quantize
+// anything.
 #pragma once
 
 #include <optional>

@@ -316,6 +316,11 @@ ModelSpec model_from_gguf(std::span<const GgufFile> files) {
   if (architecture.qk_norms == Need::Optional && !tensors.contains("blk.0.attn_q_norm.weight")) {
     h.qk_norm = QkNorm::None;
   }
+  if (h.window_head_dim > 0 && h.window_period > 0) {  // layers without values use their keys
+    const std::int64_t full = h.window_period - 1;
+    h.key_is_value = tensors.contains(fmt::format("blk.{}.attn_k.weight", full)) &&
+                     !tensors.contains(fmt::format("blk.{}.attn_v.weight", full));
+  }
   const auto embedding = tensors.find("token_embd.weight");
   if (embedding == tensors.end()) {
     problems.push_back({first.file_name,

@@ -31,6 +31,8 @@ enum class Role {
   // Recurrent mixers (Mamba-2, gated delta net): input projections (SsmGate: z, SsmRates: beta and
   // alpha, where they are matrices of their own), convolution, vectors per head, output.
   SsmIn, SsmGate, SsmRates, SsmConv, SsmDt, SsmA, SsmD, SsmNorm, SsmOut,
+  // A second table of narrow rows, one per layer, and what brings them into the hidden state.
+  LayerEmbedding, LayerInput,
   Other,  // known file content that a step does not read (MTP blocks, scales of other engines)
 };
 std::string_view name(Role role);
@@ -48,9 +50,19 @@ struct Hyper {
   std::int64_t heads = 0, kv_heads = 0, head_dim_k = 0, head_dim_v = 0;
   std::int64_t ffn = 0;                           // dense feed-forward width, 0 = none
   std::int64_t experts = 0, experts_used = 0, expert_ffn = 0, shared_ffn = 0, dense_layers = 0;
+  std::int64_t expert_interval = 0;               // only every so many-th layer has them; 0: all
   std::int64_t mtp_layers = 0;                    // blocks of multi-token prediction that follow
   std::int64_t window = 0;                        // sliding window in positions, 0 = none
   std::int64_t window_period = 0;                 // the last of so many layers is full; 0 = none is
+  bool chunked = false;  // a window begins at a multiple of its width instead (Llama-4)
+  // Width and number of heads of keys and values in layers that slide; 0: as in the others
+  // (Gemma-4). The head widths and kv_heads above are those of the layers that see all.
+  std::int64_t window_head_dim = 0, window_kv_heads = 0;
+  bool key_is_value = false;  // layers that see all project keys only, which are their values too
+  // So many last layers project no keys and values: they attend to the cells of the last layer of
+  // their kind before them. borrowed_ffn: their feed-forward width, 0 = ffn.
+  std::int64_t borrowed_kv_layers = 0, borrowed_ffn = 0;
+  std::int64_t layer_embedding = 0;  // values per token and layer from a table of their own
   bool tied_head = false;
   double rms_eps = 1e-5;
 
@@ -83,6 +95,9 @@ struct Hyper {
   // Hybrids: one letter per block, M Mamba-2, E experts, * attention, - dense feed-forward; a block
   // holds that one mixer. Empty: every block attends and then feeds forward.
   std::string pattern = {};
+  // Hybrids whose blocks hold a mixer and a feed-forward part, one letter per block: C a short
+  // convolution of ssm_inner channels, * attention. Empty: see attention_interval.
+  std::string mixers = {};
   // Hybrids whose blocks hold a mixer and a feed-forward part: every so many-th layer attends, the
   // others are gated delta nets. 0: all attend.
   std::int64_t attention_interval = 0;
@@ -102,12 +117,35 @@ struct Hyper {
   // What a cache cell holds of values: nothing where the key holds them too.
   std::int64_t v_width() const { return kv_rank > 0 ? 0 : kv_heads * head_dim_v; }
   std::int64_t out_width() const { return heads * (kv_rank > 0 ? mla_value : head_dim_v); }
+  // The same of layer `l`, where layers that slide have heads of their own.
+  std::int64_t key_dim(std::int64_t l) const {
+    return own_window_heads(l, window_head_dim, head_dim_k);
+  }
+  std::int64_t value_dim(std::int64_t l) const {
+    return own_window_heads(l, window_head_dim, head_dim_v);
+  }
+  std::int64_t kv_heads_of(std::int64_t l) const {
+    return own_window_heads(l, window_kv_heads, kv_heads);
+  }
+  std::int64_t q_width(std::int64_t l) const { return heads * key_dim(l); }
+  std::int64_t q_rows(std::int64_t l) const { return q_width(l) * (attention_gate ? 2 : 1); }
+  std::int64_t k_width(std::int64_t l) const { return kv_heads_of(l) * key_dim(l); }
+  std::int64_t v_width(std::int64_t l) const {
+    return kv_rank > 0 ? 0 : kv_heads_of(l) * value_dim(l);
+  }
+  // True when layer `l` writes cells; the others do not attend, or attend to those of another.
+  bool owns_kv(std::int64_t l) const { return attends(l) && l < layers - borrowed_kv_layers; }
+  std::int64_t dense_ffn(std::int64_t l) const {
+    return borrowed_ffn > 0 && l >= layers - borrowed_kv_layers ? borrowed_ffn : ffn;
+  }
   bool is_moe_layer(std::int64_t l) const {
-    return pattern.empty() ? experts > 0 && l >= dense_layers
-                           : pattern[static_cast<std::size_t>(l)] == 'E';
+    if (!pattern.empty()) return pattern[static_cast<std::size_t>(l)] == 'E';
+    return experts > 0 && l >= dense_layers &&
+           (expert_interval == 0 || (l + 1) % expert_interval == 0);
   }
   bool attends(std::int64_t l) const {
     if (!pattern.empty()) return pattern[static_cast<std::size_t>(l)] == '*';
+    if (!mixers.empty()) return mixers[static_cast<std::size_t>(l)] == '*';
     return attention_interval == 0 || (l + 1) % attention_interval == 0;
   }
   // True when layer `l` keeps recurrent state instead of keys and values.
@@ -125,6 +163,11 @@ struct Hyper {
   std::int64_t layer_state_values() const { return conv_tail_values() + ssm_state * ssm_inner; }
   std::int64_t state_values() const;
   friend bool operator==(const Hyper&, const Hyper&) = default;
+
+ private:
+  std::int64_t own_window_heads(std::int64_t l, std::int64_t own, std::int64_t others) const {
+    return own > 0 && slides(l) ? own : others;
+  }
 };
 
 struct TensorSpec {
@@ -184,6 +227,7 @@ struct PublishedMix {                // a mix without a rule (UD-Q3_K_XL), a che
 };
 struct ModelShape {
   std::string name, architecture;
+  std::vector<std::string> aliases = {};  // models that differ in their weights only
   Hyper hyper;
   std::int64_t published_parameters = 0;  // 0 = unknown
   std::vector<PublishedMix> published;

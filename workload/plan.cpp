@@ -12,6 +12,7 @@
 //   Latent attention: qkv also the compressed query, written, normed and read, and the queries of
 //   all heads before they are taken into the latent space; rope_kv: the latent row in, the rotated
 //   part of all queries in and out; attn_out also the heads' values taken out of that space.
+//   Embeddings per layer: their rows with embedding, what brings them in with the feed-forward op.
 // In the last layer only the positions whose logits are wanted go on once positions are mixed
 //   (keys, values and recurrent states need all of them): attention, its output and what follows.
 // Flops: 2 per weight and row; attention 2 (K) + 2 (V) per query head, dimension and visible cell;
@@ -42,9 +43,18 @@ class Tensors {
   const std::vector<const TensorSpec*>& block(int layer) const {
     return blocks_[static_cast<std::size_t>(layer + 1)];
   }
-  bool has(int layer, Role role) const {
-    return std::any_of(block(layer).begin(), block(layer).end(),
-                       [&](const TensorSpec* t) { return t->role == role; });
+  bool has(int layer, Role role) const { return count(layer, role) > 0; }
+  double count(int layer, Role role) const {
+    return static_cast<double>(std::count_if(block(layer).begin(), block(layer).end(),
+                                             [&](const TensorSpec* t) { return t->role == role; }));
+  }
+  // Rows that the matrices of the role give for one row.
+  double rows(int layer, Role role) const {
+    std::int64_t sum = 0;
+    for (const TensorSpec* t : block(layer)) {
+      if (t->role == role && t->n_dims > 1 && !t->is_bias) sum += t->dims[1];
+    }
+    return static_cast<double>(sum);
   }
 
  private:
@@ -135,13 +145,28 @@ class Builder {
       add_stream(op, {t->format, Bytes(one * n_), 1, 1.0, Flops(0)});
     }
     floats(op, n_ * width(h_.hidden));
+    if (h_.layer_embedding > 0) layer_rows(op);
+  }
+
+  // Rows of the second table, and the hidden state projected to the same width.
+  void layer_rows(Op& op) const {
+    for (const TensorSpec* t : tensors_.block(-1)) {
+      if (t->role != Role::LayerEmbedding) continue;
+      const double one = static_cast<double>(t->bytes) / width(h_.vocab);
+      add_stream(op, {t->format, Bytes(one * n_), 1, 1.0, Flops(0)});
+    }
+    read(op, Role::LayerInput, n_);
+    const double rows = width(h_.layer_embedding * h_.layers);
+    floats(op, n_ * (width(h_.hidden) + 4 * rows));
+    op.flops += Flops(4 * n_ * rows);
   }
 
   void norm(OpKind kind, int layer, Role role, double rows) {
     Op& op = begin(kind, layer);
     read(op, role, rows);
-    floats(op, 2 * rows * width(h_.hidden));
-    op.flops += Flops(4 * rows * width(h_.hidden));
+    const double norms = 2 * rows * width(h_.hidden) * tensors_.count(layer, role);
+    floats(op, norms);
+    op.flops += Flops(2 * norms);
   }
 
   void block(int l) {
@@ -161,20 +186,24 @@ class Builder {
   }
 
   void attention_part(int l) {
-    const double q = width(h_.q_width()), k = width(h_.k_width()), v = width(h_.v_width());
-    const double out = width(h_.heads * h_.head_dim_v);
+    const double q = width(h_.q_width(l)), rows = width(h_.q_rows(l));
+    const double k = width(h_.k_width(l)), v = width(h_.v_width(l));
+    const double out = width(h_.heads * h_.value_dim(l));
+    const bool own = h_.owns_kv(l);
     Op& qkv = begin(OpKind::QkvProj, l);
     for (const Role role : {Role::AttnQ, Role::AttnK, Role::AttnV}) read(qkv, role, n_);
-    floats(qkv, n_ * (width(h_.hidden) + width(h_.q_rows()) + k + v));
+    const bool values = own && (h_.slides(l) || !h_.key_is_value);
+    floats(qkv, n_ * (width(h_.hidden) + rows + (own ? k : 0) + (values ? v : 0)));
 
     const Bytes cell = kv_.k->bytes_for(k) + kv_.v->bytes_for(v);
     Op& rope = begin(OpKind::RopeKv, l);
     read(rope, Role::AttnQNorm, n_);
     read(rope, Role::AttnKNorm, n_);
-    floats(rope, n_ * (2 * width(h_.q_rows()) + k + v));
-    rope.traffic.kv_written = cell * n_;
-    if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + k));
-    rope.flops += Flops(3 * n_ * width((h_.heads + h_.kv_heads) * h_.rope_dims));
+    floats(rope, n_ * (2 * rows + (own ? k + v : 0)));
+    if (own) rope.traffic.kv_written = cell * n_;
+    if (h_.qk_norm != QkNorm::None) rope.flops += Flops(4 * n_ * (q + (own ? k : 0)));
+    const std::int64_t rotated = h_.heads + (own ? h_.kv_heads_of(l) : 0);
+    rope.flops += Flops(3 * n_ * width(rotated * rotated_dims(l)));
 
     if (kept_ == 0) return;
     score_cells(l, cell, q + out);
@@ -183,6 +212,12 @@ class Builder {
     read(o, Role::AttnOut, kept_);
     floats(o, kept_ * (out + 2 * width(h_.hidden)));
     post_norm(o, Role::AttnPostNorm);
+  }
+
+  // Heads of another width rotate whole; layers that see more than a chunk do not.
+  std::int64_t rotated_dims(int l) const {
+    if (h_.chunked && !h_.slides(l)) return 0;
+    return h_.slides(l) && h_.window_head_dim > 0 ? h_.window_head_dim : h_.rope_dims;
   }
 
   // Sequences have cells of their own; the last of their new positions look at them.
@@ -204,8 +239,9 @@ class Builder {
   void post_norm(Op& op, Role role) const {
     if (!tensors_.has(op.key.layer, role)) return;
     read(op, role, kept_);
-    floats(op, 2 * kept_ * width(h_.hidden));
-    op.flops += Flops(4 * kept_ * width(h_.hidden));
+    const double norms = 2 * kept_ * width(h_.hidden) * tensors_.count(op.key.layer, role);
+    floats(op, norms);
+    op.flops += Flops(2 * norms);
   }
 
   // Attention over the visible cells; row: floats of a position's queries and outputs.
@@ -252,10 +288,12 @@ class Builder {
   // The state, the tail of the convolution included, is read and written once per sequence and
   // step.
   void recurrent_part(int l) {
-    const bool delta = h_.pattern.empty();
+    const bool delta = h_.pattern.empty() && h_.mixers.empty();
     const double inner = width(h_.ssm_inner), conv = width(h_.conv_channels());
-    const double heads = width(h_.ssm_heads);
-    const double projected = inner + conv + (delta ? 2 * heads : heads);
+    double projected = 0;
+    for (const Role role : {Role::SsmIn, Role::SsmGate, Role::SsmRates}) {
+      projected += tensors_.rows(l, role);
+    }
     Op& in = begin(OpKind::SsmIn, l);
     for (const Role role : {Role::SsmIn, Role::SsmGate, Role::SsmRates}) read(in, role, n_);
     floats(in, n_ * (width(h_.hidden) + projected));
@@ -305,10 +343,19 @@ class Builder {
     Op& op = begin(kind, l);
     for (const Role role : {gate, up, down}) read(op, role, kept_);
     if (kind == OpKind::SharedExpert) read(op, Role::SharedRouter, kept_);
-    const double inner = tensors_.has(l, gate) ? 3.0 : 2.0;
-    const double ffn = width(kind == OpKind::DenseFfn ? h_.ffn : h_.shared_ffn);
-    floats(op, kept_ * (3 * width(h_.hidden) + inner * ffn));
-    if (kind == OpKind::DenseFfn) post_norm(op, Role::FfnPostNorm);
+    const double ffn = width(kind == OpKind::DenseFfn ? h_.dense_ffn(l) : h_.shared_ffn);
+    const double inner = tensors_.rows(l, gate) + tensors_.rows(l, up) + ffn;
+    floats(op, kept_ * (3 * width(h_.hidden) + inner));
+    post_norm(op, Role::FfnPostNorm);
+    if (tensors_.has(l, Role::LayerInput)) layer_input(op);
+  }
+
+  // A row of the layer's own embedding, gated by the hidden state, into it; then a factor.
+  void layer_input(Op& op) const {
+    read(op, Role::LayerInput, kept_);
+    if (h_.layer_embedding == 0) return;
+    floats(op, kept_ * (3 * width(h_.hidden) + 3 * width(h_.layer_embedding)));
+    op.flops += Flops(4 * kept_ * width(h_.hidden));
   }
 
   void head() {
@@ -362,6 +409,15 @@ VisibleCells visible_cells(const Hyper& hyper, std::int64_t layer, std::int64_t 
   }
   const std::int64_t w = hyper.window;
   VisibleCells seen;
+  if (hyper.chunked) {
+    seen.distinct = end - past / w * w;
+    // Pairs of the positions before n: whole chunks, then the begun one.
+    const auto pairs = [w](std::int64_t n) {
+      return n / w * (w * (w + 1) / 2) + (n % w) * (n % w + 1) / 2;
+    };
+    seen.pairs = pairs(end) - pairs(past);
+    return seen;
+  }
   seen.distinct = end - std::max<std::int64_t>(0, past + 1 - w);
   // Positions before the window is full see all that came before them.
   const std::int64_t growing = std::clamp<std::int64_t>(w - past, 0, tokens);
@@ -412,29 +468,36 @@ Traffic Plan::traffic() const {
 
 std::int64_t kv_cells(const Hyper& h, std::int64_t layer, std::int64_t context,
                       std::int64_t n_ubatch) {
-  if (!h.attends(layer)) return 0;
+  if (!h.owns_kv(layer)) return 0;
   if (!h.slides(layer)) return context;
   const std::int64_t kept = h.window < context ? std::min(context, h.window + n_ubatch) : context;
   return (kept + 255) / 256 * 256;
 }
 
+namespace {
+
+Bytes cell_bytes(const Hyper& h, const KvConfig& kv, std::int64_t layer) {
+  return kv.k->bytes_for(static_cast<double>(h.k_width(layer))) +
+         kv.v->bytes_for(static_cast<double>(h.v_width(layer)));
+}
+
+}  // namespace
+
 Bytes kv_bytes_per_position(const ModelSpec& model, const KvConfig& kv) {
   const Hyper& h = model.hyper;
-  const Bytes cell = kv.k->bytes_for(static_cast<double>(h.k_width())) +
-                     kv.v->bytes_for(static_cast<double>(h.v_width()));
-  std::int64_t layers = 0;
-  for (std::int64_t l = 0; l < h.layers; ++l) layers += h.attends(l) ? 1 : 0;
-  return cell * static_cast<double>(layers);
+  Bytes sum;
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    if (h.owns_kv(l)) sum += cell_bytes(h, kv, l);
+  }
+  return sum;
 }
 
 Bytes kv_cache_bytes(const ModelSpec& model, const KvConfig& kv, std::int64_t context,
                      std::int64_t n_ubatch) {
   const Hyper& h = model.hyper;
-  const Bytes cell = kv.k->bytes_for(static_cast<double>(h.k_width())) +
-                     kv.v->bytes_for(static_cast<double>(h.v_width()));
   Bytes sum;
   for (std::int64_t l = 0; l < h.layers; ++l) {
-    sum += cell * static_cast<double>(kv_cells(h, l, context, n_ubatch));
+    sum += cell_bytes(h, kv, l) * static_cast<double>(kv_cells(h, l, context, n_ubatch));
   }
   return sum;
 }

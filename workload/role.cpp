@@ -51,6 +51,8 @@ std::string_view name(Role role) {
     case Role::SsmD: return "ssm_d";
     case Role::SsmNorm: return "ssm_norm";
     case Role::SsmOut: return "ssm_out";
+    case Role::LayerEmbedding: return "layer_embedding";
+    case Role::LayerInput: return "layer_input";
     case Role::Other: return "other";
   }
   return "?";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "analysis/fit_remedies.h"
 #include "analysis/fit_together.h"
@@ -12,6 +13,7 @@
 #include "reports/cli/fit_options.h"
 #include "reports/cli/fit_print.h"
 #include "reports/cli/fit_train.h"
+#include "runtime/thread_pool.h"
 #include "workload/mix.h"
 
 namespace bandwall {
@@ -55,9 +57,10 @@ RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions&
   row.machine = target.machine.name;
   row.weight_bytes = model.weight_bytes();
   row.verdict = f.verdict;
-  row.needed = f.needed;
-  row.usable = f.usable;
-  row.headroom = f.headroom;
+  const Deciding d = deciding(f);
+  row.needed = d.needed;
+  row.usable = d.usable;
+  row.headroom = d.headroom;
   if (f.verdict != Verdict::DoesNotFit) {
     row.decode_ts = decode_speed(target.machine, target.backend, model, o, p, step);
   }
@@ -102,6 +105,39 @@ std::vector<ModelSpec> all_mixes_of(const ModelShape& shape) {
   return specs;
 }
 
+std::vector<RankRow> rows_of(const std::string& name, const std::vector<Target>& targets,
+                             const std::vector<FitOptions>& options) {
+  std::vector<RankRow> rows;
+  for (const ModelSpec& spec : all_mixes_of(load_model_shape(name))) {
+    const DecodeStep step = decode_step(spec, options.front().kv);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      rows.push_back(rank_row(spec, targets[i], options[i], step));
+      rows.back().model = name;
+    }
+  }
+  return rows;
+}
+
+// Models are independent of each other: one after the other on each processor.
+std::vector<RankRow> rows_of_all(const std::vector<Target>& targets,
+                                 const std::vector<FitOptions>& options) {
+  const std::vector<std::string> names = model_names();
+  std::vector<std::vector<RankRow>> parts(names.size());
+  WorkQueue queue;
+  queue.reset(static_cast<std::int64_t>(names.size()), 1);
+  ThreadPool(default_threads(), Pinning::Off).run([&](int, int) {
+    for (std::int64_t begin = 0, end = 0; queue.take(begin, end);) {
+      const auto i = static_cast<std::size_t>(begin);
+      parts[i] = rows_of(names[i], targets, options);
+    }
+  });
+  std::vector<RankRow> rows;
+  for (std::vector<RankRow>& part : parts) {
+    std::move(part.begin(), part.end(), std::back_inserter(rows));
+  }
+  return rows;
+}
+
 int all_models(const Arguments& a) {
   if (!a.positional().empty() || a.has("model")) {
     throw Error::input("--all", "ranks every shipped model; leave the model out");
@@ -116,17 +152,7 @@ int all_models(const Arguments& a) {
   }
   std::vector<FitOptions> options;
   for (const Target& t : targets) options.push_back(fit_options(a, t));
-  std::vector<RankRow> rows;
-  for (const std::string& name : model_names()) {
-    const ModelShape shape = load_model_shape(name);
-    for (const ModelSpec& spec : all_mixes_of(shape)) {
-      const DecodeStep step = decode_step(spec, options.front().kv);
-      for (std::size_t i = 0; i < targets.size(); ++i) {
-        rows.push_back(rank_row(spec, targets[i], options[i], step));
-        rows.back().model = name;
-      }
-    }
-  }
+  std::vector<RankRow> rows = rows_of_all(targets, options);
   rank(rows);
   fmt::print("{}", rank_table(rows, form_of(a)));
   return kExitDone;

@@ -8,6 +8,8 @@
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
+#include "reports/cli/predict_more.h"
+#include "reports/cli/what_if.h"
 #include "reports/table.h"
 
 namespace bandwall {
@@ -16,6 +18,7 @@ namespace {
 struct Row {
   std::int64_t n_prompt = 0, n_gen = 0, depth = 0, batch = 1, n_ubatch = 512;
   Throughput t;
+  More more;
 };
 
 std::string test_name(const Row& r) {
@@ -25,6 +28,18 @@ std::string test_name(const Row& r) {
   return name;
 }
 
+Scenario asked(const Arguments& a, const Row& r) {
+  Scenario s;
+  s.n_prompt = r.n_prompt;
+  s.n_gen = r.n_gen;
+  s.depth = r.depth;
+  s.batch = r.batch;
+  s.n_ubatch = r.n_ubatch;
+  s.kv = kv_config(a);
+  s.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
+  return s;
+}
+
 std::vector<Row> price(const Arguments& a, const ModelSpec& model, const Target& target) {
   std::vector<Row> rows;
   const auto prompts = a.integers("n-prompt", 0, 1 << 24);
@@ -32,25 +47,17 @@ std::vector<Row> price(const Arguments& a, const ModelSpec& model, const Target&
   for (const std::int64_t depth : a.integers("n-depth", 0, 1 << 28)) {
     for (const std::int64_t batch : a.integers("batch", 1, 1 << 16)) {
       for (const std::int64_t ubatch : a.integers("ubatch-size", 1, 1 << 20)) {
-        Scenario s;
-        s.depth = depth;
-        s.batch = batch;
-        s.n_ubatch = ubatch;
-        s.kv = kv_config(a);
-        s.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
         for (const std::int64_t n : prompts) {
           if (n == 0 || batch > 1) continue;  // a batch is a decode batch
-          s.n_prompt = n;
-          s.n_gen = 0;
-          rows.push_back({n, 0, depth, batch, ubatch,
-                          predict_prefill(target.machine, target.backend, model, s)});
+          Row r{n, 0, depth, batch, ubatch, {}, {}};
+          r.t = predict_prefill(target.machine, target.backend, model, asked(a, r));
+          rows.push_back(r);
         }
         for (const std::int64_t n : gens) {
           if (n == 0) continue;
-          s.n_prompt = 0;
-          s.n_gen = n;
-          rows.push_back({0, n, depth, batch, ubatch,
-                          predict_decode(target.machine, target.backend, model, s)});
+          Row r{0, n, depth, batch, ubatch, {}, {}};
+          r.t = predict_decode(target.machine, target.backend, model, asked(a, r));
+          rows.push_back(r);
         }
       }
     }
@@ -88,6 +95,7 @@ std::string json(const Arguments& a, const ModelChoice& model, const Target& tar
                    {"bytes_kv", r.t.bytes_kv.count()},
                    {"basis", name(r.t.basis)},
                    {"notes", r.t.notes}});
+    all.back().update(r.more.json);
   }
   return all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -115,17 +123,22 @@ std::string text(const ModelChoice& model, const Target& target, const std::vect
   std::vector<std::string> notes = rows.front().t.notes;
   notes.insert(notes.end(), model.notes.begin(), model.notes.end());
   for (const std::string& n : notes) out += "note: " + n + "\n";
+  for (const Row& r : rows) out += r.more.text;
   return out;
 }
 
 int run_predict(const Arguments& a) {
   const ModelChoice model = choose_model(model_argument(a), a.text("mix"));
-  const Target target =
+  Target target =
       choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
-  const std::vector<Row> rows = price(a, model.spec, target);
+  const std::vector<std::string> settings = apply_settings(a, target);
   const std::string form = a.choice("output", {"text", "md", "json"});
-  fmt::print("{}", form == "json" ? json(a, model, target, rows)
-                                  : text(model, target, rows, form == "md"));
+  std::vector<Row> rows = price(a, model.spec, target);
+  for (Row& r : rows) r.t.notes.insert(r.t.notes.end(), settings.begin(), settings.end());
+  for (Row& r : rows) r.more = more_about(a, model, target, asked(a, r), r.t);
+  const std::string out =
+      form == "json" ? json(a, model, target, rows) : text(model, target, rows, form == "md");
+  fmt::print("{}", out);
   return kExitDone;
 }
 
@@ -153,7 +166,9 @@ CommandSpec command_predict() {
       option_ubatch(),
       option_threads(),
       option_profile(),
+      option_set(),
       option_output("text", "text, md, json")};
+  for (const OptionSpec& o : options_more()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);
   return c;
 }

@@ -13,6 +13,8 @@ CommandSpec command_run();
 CommandSpec command_fit();
 CommandSpec command_tiles();
 CommandSpec command_audit();
+CommandSpec command_validate();
+CommandSpec command_compare();
 CommandSpec command_predict();
 CommandSpec command_roofline();
 CommandSpec command_calibrate();

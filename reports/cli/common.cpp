@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -186,6 +187,22 @@ OptionSpec option_output(const std::string& fallback, const std::string& forms) 
 }
 OptionSpec option_profile() {
   return {"profile", "FILE", "", "calibration of this host (bandwall calibrate writes it)"};
+}
+OptionSpec option_check(const std::string& what) {
+  return {"check", "10%", "", "exit 5 when " + what + " is beyond this"};
+}
+std::optional<double> tolerance_of(const Arguments& arguments) {
+  if (!arguments.has("check")) return std::nullopt;
+  const std::string text = arguments.text("check");
+  double share = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), share);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (unit == "%" || unit == " %") share /= 100;
+  if (status != std::errc() || (!unit.empty() && unit != "%" && unit != " %") ||
+      !(share > 0 && share <= 10)) {
+    throw Error::input("--check", fmt::format("'{}' is no tolerance; give 10% or 0.1", text));
+  }
+  return share;
 }
 std::vector<OptionSpec> options_loading() {
   return {{"no-mmap", "", "",

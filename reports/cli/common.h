@@ -66,6 +66,9 @@ OptionSpec option_kv_v();
 OptionSpec option_ubatch();
 OptionSpec option_output(const std::string& fallback, const std::string& forms);
 OptionSpec option_profile();
+OptionSpec option_check(const std::string& what);  // --check 10%: exit 5 when `what` is beyond
+// The share that --check gives: "10%" or "0.1", above 0 and up to 10; nullopt without it.
+std::optional<double> tolerance_of(const Arguments& arguments);
 std::vector<OptionSpec> options_loading();  // --no-mmap, and --mmap 0|1 as llama-bench has it
 Loading chosen_loading(const Arguments& arguments);
 std::vector<OptionSpec> options_ignored();  // accepted for llama.cpp's sake, without effect

@@ -180,11 +180,11 @@ std::vector<Target> fit_targets(const Arguments& a) {
                                                         "--budget sets it",
                                                         m.name));
       }
-      std::erase_if(m.pools, [](const MemoryPool& p) { return p.name == "host"; });
-      MemoryPool host;
-      host.name = "host";
-      set_memory(host, size, "--host-memory");
-      m.pools.push_back(host);
+      if (host_pool(m) == nullptr) {
+        m.pools.push_back({});
+        m.pools.back().name = "host";
+      }
+      set_memory(m.pools.back(), size, "--host-memory");  // its bandwidths stay
     }
   }
   if (targets.empty()) throw Error::input("--machine", "is empty; give a name");

@@ -94,8 +94,8 @@ std::string answer_json(const FitAnswer& a) {
     j["would_fit"].push_back({{"what", m.what},
                               {"option", m.option},
                               {"verdict", name(m.fit.verdict)},
-                              {"needed_bytes", m.fit.needed.count()},
-                              {"headroom_bytes", m.fit.headroom.count()},
+                              {"needed_bytes", deciding(m.fit).needed.count()},
+                              {"headroom_bytes", deciding(m.fit).headroom.count()},
                               {"decode_tokens_per_second", speed(m.decode_ts)}});
   }
   j["notes"] = r.notes;
@@ -149,7 +149,8 @@ std::string remedies_table(const std::vector<Remedy>& remedies, bool markdown) {
                {"decode tok/s", Align::Right},
                {"option"}});
   for (const Remedy& m : remedies) {
-    table.add({m.what, std::string(name(m.fit.verdict)), gb(m.fit.needed), gb(m.fit.headroom),
+    const Deciding d = deciding(m.fit);
+    table.add({m.what, std::string(name(m.fit.verdict)), gb(d.needed), gb(d.headroom),
                speed_text(m.decode_ts), m.option});
   }
   return "\nwhat would help:\n\n" + (markdown ? table.markdown() : table.text());
@@ -294,10 +295,11 @@ std::string together_table(const Together& t, const std::vector<Resident>& resid
     std::string out = "machine,model,pool,needed_bytes,usable_bytes,headroom_bytes,verdict\n";
     for (std::size_t m = 0; m < t.machines.size(); ++m) {
       const FitReport& f = t.machines[m].fit;
+      const Deciding d = deciding(f);
       for (const std::size_t i : t.machines[m].holds) {
         out += fmt::format("{},{},{},{},{},{},{}\n", csv_field(t.machines[m].machine.name),
-                           csv_field(residents[i].title), pool_of(t, m), f.needed.count(),
-                           f.usable.count(), f.headroom.count(), name(f.verdict));
+                           csv_field(residents[i].title), pool_of(t, m), d.needed.count(),
+                           d.usable.count(), d.headroom.count(), name(f.verdict));
       }
     }
     return out;
@@ -312,8 +314,9 @@ std::string together_table(const Together& t, const std::vector<Resident>& resid
   for (const TogetherMachine& m : t.machines) {
     std::string held;
     for (const std::size_t i : m.holds) held += (held.empty() ? "" : " + ") + residents[i].title;
+    const Deciding d = deciding(m.fit);
     table.add({m.machine.name, held.empty() ? "nothing" : held, std::string(name(m.fit.verdict)),
-               gb(m.fit.needed), gb(m.fit.usable), gb(m.fit.headroom), gib(m.fit.headroom)});
+               gb(d.needed), gb(d.usable), gb(d.headroom), gib(d.headroom)});
   }
   return fmt::format("{} models: {}{}\n\n", residents.size(), name(t.verdict),
                      t.joined ? ", each split over all devices" : "") +

@@ -171,8 +171,8 @@ TEST(HfModel, RefusesConfigsThatContradictThemselves) {
   EXPECT_THAT(refused("[]"), HasSubstr("is no JSON object"));
   EXPECT_THAT(refused("{}"), HasSubstr("model_type: is missing"));
   EXPECT_THAT(refused(R"({"model_type": "qwen3_moa"})"), HasSubstr("did you mean qwen3_moe?"));
-  EXPECT_THAT(refused(R"({"model_type": "gemma4", "num_hidden_layers": 30})"),
-              AllOf(HasSubstr("gemma4 is known but cannot be sized"), HasSubstr("30 layers")));
+  EXPECT_THAT(refused(R"({"model_type": "minimax", "num_hidden_layers": 30})"),
+              AllOf(HasSubstr("minimax is known but cannot be sized"), HasSubstr("30 layers")));
   const std::string bare =
       without(without(kTiny, R"("hidden_size": 64,)"), R"("vocab_size": 128, )");
   EXPECT_THAT(refused(bare),

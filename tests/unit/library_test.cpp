@@ -134,6 +134,18 @@ TEST(Library, SizesEqualThePublishedOnes) {
   EXPECT_NEAR(gib("gpt-oss-20b", "MXFP4-BF16"), 12.83, 0.005);
   EXPECT_NEAR(gib("qwen3-30b-a3b", "BF16"), 56.89, 0.005);
   EXPECT_NEAR(gib("llama-3.1-8b", "Q4_K_M"), 4.58, 0.005);
+  // As llama-bench prints model_size: two digits.
+  EXPECT_NEAR(gib("gemma-4-31b", "BF16"), 57.18, 0.005);
+  EXPECT_NEAR(gib("gemma-3-4b", "QAT-Q4_0"), 2.35, 0.005);
+  EXPECT_NEAR(gib("glm-4.7-flash", "Q8_0"), 29.65, 0.005);
+  EXPECT_NEAR(gib("nemotron-3-nano-4b", "Q8_0"), 3.94, 0.005);
+  EXPECT_NEAR(gib("qwen3.6-27b", "Q8_0"), 27.04, 0.005);  // with its block of prediction
+  EXPECT_NEAR(gib("qwen3-32b", "Q8_0"), 32.42, 0.005);
+  EXPECT_NEAR(gib("llama-2-7b", "Q4_0"), 3.56, 0.005);
+  EXPECT_NEAR(gib("llama-2-7b", "Q4_K_M"), 3.80, 0.005);
+  EXPECT_NEAR(gib("llama-3.3-70b", "Q4_K_M"), 39.59, 0.005);
+  EXPECT_NEAR(size("granite-4.1-30b", "Q5_K_M") / 1e9, 20.49, 0.005);
+  EXPECT_NEAR(size("granite-4.1-8b", "Q6_K") / 1e9, 7.22, 0.01);
 }
 
 TEST(Library, EveryShapeWritesBack) {
@@ -298,6 +310,15 @@ TEST(BackendFor, ScalesToAnotherMachine) {
     for (const auto& [format, rate] : backend_for(b, any).stream) {
       EXPECT_LE(rate.value, any.pool().achievable.value * (1 + 1e-9)) << name << " " << format;
     }
+  }
+}
+
+TEST(BackendFor, BorrowingAgainChangesNothing) {
+  const Backend b = load_backend("llama.cpp-cuda");
+  for (const std::string& name : machine_names()) {
+    const Machine m = load_machine(name);
+    const Backend once = backend_for(b, m);
+    EXPECT_EQ(backend_for(once, m), once) << name;
   }
 }
 

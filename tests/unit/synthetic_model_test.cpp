@@ -89,6 +89,7 @@ TEST(SyntheticModel, KeysAreTheInverseOfReading) {
     back.vocab = spec.hyper.vocab;  // counted from the tensors
     back.tied_head = spec.hyper.tied_head;
     back.qk_norm = spec.hyper.qk_norm;  // by the tensors, where a model may do without
+    back.key_is_value = spec.hyper.key_is_value;  // by the tensors too
     back.rms_eps = spec.hyper.rms_eps;  // float32 in files
     // Derived from float32 keys.
     EXPECT_NEAR(back.attention_scale, spec.hyper.attention_scale, 1e-6) << name;
