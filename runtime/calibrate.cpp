@@ -20,9 +20,9 @@ constexpr double kQuickBudget = 15;  // seconds; at most this: the quick form
 
 struct Schedule {
   bool quick = false;
-  int rounds = 2;               // of reads and matrices in the caches
+  int rounds = 1;               // of reads and matrices in the caches
   double at_least = 0.02;       // seconds of one such sample
-  int tokens = 6, repeats = 2;  // of one token; of short prompts
+  int tokens = 4, repeats = 1;  // of one token; of short prompts
   std::size_t arena = 0;
   std::vector<double> read_sets, matrix_sets;  // bytes
   std::vector<Format> formats;
@@ -70,16 +70,15 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   s.size = probe_size(options.budget.value() <= kSmallest);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
-  s.read_sets = {256 * kKiB, kMiB,     4 * kMiB, l3 / 2, l3 * 0.75,
-                 l3,         l3 * 1.3, l3 * 2,   l3 * 4, all};
-  s.matrix_sets = {kMiB, 4 * kMiB, l3 / 2};
+  s.read_sets = {256 * kKiB, kMiB, 4 * kMiB, l3 / 2, l3 * 0.75, l3, l3 * 1.3, l3 * 2, l3 * 4, all};
+  s.matrix_sets = {kMiB, 4 * kMiB};
   for (auto* sets : {&s.read_sets, &s.matrix_sets}) {
     std::erase_if(*sets, [&](double w) { return w > all; });
     std::sort(sets->begin(), sets->end());
     sets->erase(std::unique(sets->begin(), sets->end()), sets->end());
   }
   s.formats = wanted_formats(options, s.quick);
-  s.prompts = {2, 3, 4, 8, 16, 32, 64, 128, 512};
+  s.prompts = {2, 4, 8, 16, 32, 64, 128, 512};
   s.kv_formats = {"f16", "q8_0", "q4_0"};
   s.heads = {{32, 4, 128}, {16, 8, 128}, {64, 8, 64}};
   s.depths = {64, 512, 2048, 6144};
@@ -128,13 +127,11 @@ class Session {
     if (options.threads == 0 && threads_ > 1 && !schedule_.quick) counts_.push_back(1);
   }
 
-  // Reads first and last, so that a host that changed meanwhile shows.
   void measure() {
     for (const int threads : counts_) reads_[threads] = std::make_unique<ReadProbe>(threads);
     measure_caches();
     for (const Format f : schedule_.formats) measure_format(f);
     measure_attention();
-    measure_caches();
   }
 
   ThreadSamples& samples(int threads) { return samples_[threads]; }
@@ -201,8 +198,9 @@ class Session {
       }
       for (const std::int64_t n : schedule_.prompts) {
         // One thread is measured where rates change; between them they do as with all threads.
-        if (format == Format::F32 && n > 64) continue;  // routers only
-        if (threads != threads_ && n != 2 && n != 4 && n != 16 && n != 64 && n != 128) continue;
+        const bool few = n == 4 || n == 16 || n == 64;
+        if (format == Format::F32 && !few) continue;  // routers only
+        if (threads != threads_ && !few) continue;
         const int repeats = n <= 32 ? schedule_.repeats : 1;
         for (int i = 0; i < repeats; ++i) f.prompts[n].push_back(probe.prompt(n));
       }
@@ -241,8 +239,7 @@ class Session {
     samples_[threads].attention[kv].push_back({s.seconds(), s.row.traffic.kv_read.value(),
                                                s.row.flops.value() / 2,
                                                s.row.traffic.activations.value(), s.read});
-    for (const StepSample& step : steps)
-      samples_[threads].far.add(step.at(OpKind::Attention).read);
+    for (const StepSample& step : steps) samples_[threads].far.add(step.at(OpKind::Attention).read);
   }
 
   const CalibrateOptions& options_;
@@ -323,7 +320,7 @@ RateCurve stream_curve(const ThreadSamples& s, Format format, BytesPerSecond pro
                        double probe_set, int threads) {
   RateCurve c = cached_curve(s.cached.at(format), threads);
   const RatePoint nearest = c.points.back();
-  const BytesPerSecond roof = std::max(nearest.rate, probe_rate);
+  const BytesPerSecond roof = std::max(c.points.front().rate, probe_rate);
   const RateCurve plain = cached_curve(s.plain, threads);
   const BytesPerSecond at_probe = plain.at(Bytes(probe_set));
   for (const RatePoint& p : plain.points) {
@@ -344,8 +341,7 @@ void add_defaults(Backend& b) {
       slowest = key;
     }
     if (b.gemm.count(key) != 0 &&
-        (slowest_product.empty() ||
-         b.gemm[key].value.rate < b.gemm[slowest_product].value.rate)) {
+        (slowest_product.empty() || b.gemm[key].value.rate < b.gemm[slowest_product].value.rate)) {
       slowest_product = key;
     }
   }

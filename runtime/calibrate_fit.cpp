@@ -149,8 +149,7 @@ void fit_elementwise(const FormatSamples& f, OpKind kind, const std::string& key
     for (const StepSample& step : steps) {
       const OpSample* s = find(step, kind);
       if (s == nullptr) continue;
-      const double products =
-          s->row.flops.value() * (n - 1) / n / gemm->second.value.at(n).value();
+      const double products = s->row.flops.value() * (n - 1) / n / gemm->second.value.at(n).value();
       const double left =
           s->seconds() - fixed(b, kind) - streamed(*s, stream_of(b, key), far) - products;
       rates.add(activations(*s) / std::max(left, kLeastShare * s->seconds()));
@@ -200,8 +199,8 @@ void fit_long_attention(const std::vector<FormatSamples>& all, Backend& b) {
     times.push_back(s->seconds());
   }
   const Fit fit = fit_non_negative(terms, times, 2);
-  const std::string note = fmt::format("engine, prompts, both rates fitted together, error {:.0f} %",
-                                       100 * fit.error);
+  const std::string note =
+      fmt::format("engine, prompts, both rates fitted together, error {:.0f} %", 100 * fit.error);
   if (fit.figures[0].value > 0) {
     b.activation_stream["attention"] = {BytesPerSecond(1 / fit.figures[0].value), measured(note)};
   }
@@ -275,16 +274,18 @@ void fit_attention(const std::vector<AttentionSample>& samples, const std::strin
   double rate = fit.figures[1].value > 0 ? 1 / fit.figures[1].value : 0;
   std::string how = "fitted";
   if (!fit.figures[1].identified) {
-    remarks.push_back(fmt::format(
-        "KV {}: the byte rate is not identified (interval {:.3g} to {:.3g} s/GB, |r| {:.2f}); plain "
-        "reading taken",
-        kv_format, fit.figures[1].low * 1e9, fit.figures[1].high * 1e9, fit.figures[1].correlation));
+    remarks.push_back(
+        fmt::format("KV {}: the byte rate is not identified (interval {:.3g} to {:.3g} s/GB, |r| "
+                    "{:.2f}); plain "
+                    "reading taken",
+                    kv_format, fit.figures[1].low * 1e9, fit.figures[1].high * 1e9,
+                    fit.figures[1].correlation));
     rate = far;
     how = "plain reading";
     fit = solve(rate);
   }
-  const std::string note = fmt::format("engine, depths and head shapes, {}, error {:.0f} %", how,
-                                       100 * fit.error);
+  const std::string note =
+      fmt::format("engine, depths and head shapes, {}, error {:.0f} %", how, 100 * fit.error);
   b.kv_stream[kv_format] = {BytesPerSecond(rate), measured(note)};
   if (fit.figures[2].value > 0) {
     b.kv_scores[kv_format] = {ElementsPerSecond(1 / fit.figures[2].value), measured(note)};

@@ -112,8 +112,7 @@ StepSample EngineProbe::sample(std::span<const std::int32_t> tokens, std::int64_
     op.distinct = distinct_of(best, key.layer);
     op.read = best_read;
   }
-  for (auto& [kind, op] : out)
-    op.row = divided(sums[kind], static_cast<double>(sums[kind].calls));
+  for (auto& [kind, op] : out) op.row = divided(sums[kind], static_cast<double>(sums[kind].calls));
   return out;
 }
 

@@ -52,10 +52,8 @@ std::vector<double> correlations(const Eigen::MatrixXd& a) {
   const Eigen::VectorXd size = part.colwise().norm();
   const Eigen::MatrixXd unit = part * size.cwiseInverse().asDiagonal();
   const Eigen::FullPivLU<Eigen::MatrixXd> normal(unit.transpose() * unit);
-  constexpr double kSingular = 1e-9;
-  const bool singular = normal.rcond() < kSingular;
-  const Eigen::MatrixXd inverse =
-      singular ? Eigen::MatrixXd::Ones(normal.rows(), normal.cols()) : normal.inverse();
+  Eigen::MatrixXd inverse = Eigen::MatrixXd::Ones(normal.rows(), normal.cols());
+  if (normal.isInvertible()) inverse = normal.inverse();
   for (Eigen::Index i = 0; i < inverse.rows(); ++i) {
     double& most = largest[static_cast<std::size_t>(used[static_cast<std::size_t>(i)])];
     for (Eigen::Index j = 0; j < inverse.cols(); ++j) {
@@ -112,8 +110,7 @@ Fit fit_non_negative(const Terms& terms, const std::vector<double>& times, std::
   }
   std::vector<double> errors;
   const Eigen::VectorXd predicted = a * x;
-  for (Eigen::Index i = 0; i < predicted.size(); ++i)
-    errors.push_back(std::fabs(predicted(i) - 1));
+  for (Eigen::Index i = 0; i < predicted.size(); ++i) errors.push_back(std::fabs(predicted(i) - 1));
   fit.error = at_share(errors, 0.5);
   return fit;
 }

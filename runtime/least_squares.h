@@ -10,9 +10,9 @@
 namespace bandwall {
 
 struct FittedFigure {
-  double value = 0;           // as in times = terms * values
-  double low = 0, high = 0;   // 5th and 95th percentile of the bootstrap
-  double correlation = 0;     // the largest |r| of the estimate with that of another figure
+  double value = 0;          // as in times = terms * values
+  double low = 0, high = 0;  // 5th and 95th percentile of the bootstrap
+  double correlation = 0;    // the largest |r| of the estimate with that of another figure
   // Interval at most 30 % of the value either way, |r| at most 0.95.
   bool identified = false;
 };

@@ -179,8 +179,8 @@ void OpCosts::add_fixed(Backend& backend) const {
     const double left = k.decode.median() - explained.stream(k.kind, k.decode_row);
     backend.op_seconds[key] = {
         Seconds(std::max(0.0, left)),
-        {Source::Kind::Measured, fmt::format("engine on a small model, median, spread {:.0f} %",
-                                             100 * k.decode.spread())}};
+        {Source::Kind::Measured,
+         fmt::format("engine on a small model, median, spread {:.0f} %", 100 * k.decode.spread())}};
   }
   backend.step_seconds = {Seconds(residual_.median()),
                           {Source::Kind::Measured, "wall time of a step outside its ops"}};
@@ -190,7 +190,8 @@ void OpCosts::add_elementwise(Backend& backend) const {
   for (const auto& [key, k] : kinds_) {
     if (backend.activation_stream.count(key) != 0) continue;
     const Explained explained(backend, threads_, k.model_bytes);
-    const double more = (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
+    const double more =
+        (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
     // Attention of many positions has a rate of its own; head and output norm saw one row in both.
     if (k.kind == OpKind::Attention || !(more > 0)) continue;
     const double rows =
@@ -202,7 +203,8 @@ void OpCosts::add_elementwise(Backend& backend) const {
     if (!(prompt > decode)) continue;  // products explain it all
     backend.activation_stream[key] = {
         BytesPerSecond(more / (prompt - decode)),
-        {Source::Kind::Measured, fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
+        {Source::Kind::Measured,
+         fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
   }
 }
 

@@ -35,7 +35,8 @@ struct SyntheticModel {
   std::size_t size = 0;
   std::span<const std::byte> bytes() const { return {memory->data(), size}; }
 };
-// The same in memory, in pages of a kind. Throws Error (Running) with the bytes asked for when the system has no room.
+// The same in memory, in pages of a kind. Throws Error (Running) with the bytes asked for when the
+// system has no room.
 SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
                                Pages pages = Pages::Huge);
 

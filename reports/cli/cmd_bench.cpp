@@ -305,8 +305,8 @@ class TestRun {
       const bool whole = plan_.recorded_routing || t.n_gen <= 4;
       Meter recorded;
       go_to_depth(engine_, t, spec_.hyper.vocab);
-      repetition(engine_, whole ? t : Test{t.n_prompt, 4, t.depth, t.sequences},
-                 spec_.hyper.vocab, recorded);
+      repetition(engine_, whole ? t : Test{t.n_prompt, 4, t.depth, t.sequences}, spec_.hyper.vocab,
+                 recorded);
       if (plan_.recorded_routing) steps = std::move(recorded.steps);
     }
     std::vector<double> lows, highs;
@@ -314,8 +314,8 @@ class TestRun {
       progress(fmt::format("{}: {} of {}", row.test(), r + 1, plan_.repetitions));
       go_to_depth(engine_, t, spec_.hyper.vocab);
       const BytesPerSecond before = reading();
-      const Foretold f = foretell(host_, before, spec_, setting_, steps,
-                                  static_cast<double>(row.tokens()));
+      const Foretold f =
+          foretell(host_, before, spec_, setting_, steps, static_cast<double>(row.tokens()));
       row.predictions.push_back(f.ts);
       lows.push_back(f.low);
       highs.push_back(f.high);
@@ -334,9 +334,9 @@ class TestRun {
 
  private:
   BytesPerSecond reading() const {
-    return probe_ != nullptr ? probe_->sample()
-                             : achievable_bandwidth(host_.profile.machine, Bytes(1e15),
-                                                    setting_.threads);
+    return probe_ != nullptr
+               ? probe_->sample()
+               : achievable_bandwidth(host_.profile.machine, Bytes(1e15), setting_.threads);
   }
 
   Engine& engine_;
@@ -435,7 +435,8 @@ CommandSpec command_bench() {
        "prediction takes the profile's bandwidth"},
       {"no-warmup", "", "", "no untimed repetition first"},
       {"experts", "HOW", "expected",
-       "experts touched per step in the prediction: expected (even routing) or recorded (as many as "
+       "experts touched per step in the prediction: expected (even routing) or recorded (as many "
+       "as "
        "in an untimed repetition of the same tokens)"},
       {"compare", "PROGRAM", "",
        "another engine's llama-bench, run in alternation on the same file"},

@@ -64,8 +64,9 @@ int run_calibrate(const Arguments& a) {
   progress_done();
   if (calibration.host_busy) {
     if (!a.on("allow-busy")) {
-      throw Error::running("host", calibration.warning + "; --allow-busy keeps the figures all the "
-                                                         "same");
+      throw Error::running("host", calibration.warning +
+                                       "; --allow-busy keeps the figures all the "
+                                       "same");
     }
     note("bandwall: " + calibration.warning);
   }
@@ -91,7 +92,7 @@ CommandSpec command_calibrate() {
   return {
       "calibrate",
       "calibrate [--out FILE] [OPTIONS]",
-      "measure this host with the engine's own kernels (under two minutes)",
+      "measure this host with the engine's own kernels (about two minutes)",
       0,
       0,
       {{"out", "FILE", "",

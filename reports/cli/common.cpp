@@ -142,8 +142,8 @@ ProfileFile load_profile(const std::string& path) {
 }
 
 ProfileFile profile_of(const Calibration& c) {
-  return {c.machine,     c.backends.front(), {c.backends.begin() + 1, c.backends.end()}, c.date,
-          c.environment, c.spread};
+  return {c.machine, c.backends.front(), {c.backends.begin() + 1, c.backends.end()},
+          c.date,    c.environment,      c.spread};
 }
 
 const KvFormat* kv_format(const std::string& option, const std::string& text) {

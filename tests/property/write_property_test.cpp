@@ -63,8 +63,9 @@ class Maker {
       if (often()) b.stream_curves[name] = {curve(), curve()};
       if (often()) b.gemm[name] = {{rate<FlopsPerSecond>(), 17.5}, source()};
       if (often()) {
-        const GemmRate points{rate<FlopsPerSecond>(), 0, {{1.25, rate<FlopsPerSecond>()},
-                                                          {64, rate<FlopsPerSecond>()}}};
+        const GemmRate points{rate<FlopsPerSecond>(),
+                              0,
+                              {{1.25, rate<FlopsPerSecond>()}, {64, rate<FlopsPerSecond>()}}};
         b.gemm[name + ".experts"] = {points, source()};
       }
     }

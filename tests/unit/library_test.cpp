@@ -251,8 +251,8 @@ TEST(Library, RefusesFilesThatContradictThemselves) {
 }
 
 TEST(Library, KeepsAProfileOfBoth) {
-  ProfileFile p{load_machine("gb10"), load_backend("llama.cpp-cuda"), {}, "2026-11-21", "cpu \"x\"",
-                0.031};
+  ProfileFile p{
+      load_machine("gb10"), load_backend("llama.cpp-cuda"), {}, "2026-11-21", "cpu \"x\"", 0.031};
   p.machine.name = "this";
   for (const int threads : {1, 4}) {
     p.other_threads.push_back(p.backend);

@@ -137,11 +137,10 @@ TEST(Predict, ScoresAddToTheBytesWhereTheBackendSaysSo) {
 }
 
 TEST(Predict, MatricesOfExpertsHaveARateOfTheirOwn) {
-  const ModelSpec model = hand_model(
-      {.ffn = 0, .experts = 8, .experts_used = 2, .expert_ffn = 8192});
+  const ModelSpec model =
+      hand_model({.ffn = 0, .experts = 8, .experts_used = 2, .expert_ffn = 8192});
   Backend b = hand_backend();
-  const double alike =
-      op(decode(hand_machine(), b, model, 0), OpKind::Experts).expected.value();
+  const double alike = op(decode(hand_machine(), b, model, 0), OpKind::Experts).expected.value();
   b.stream["Q8_0.experts"] = {BytesPerSecond(100e9), {}};
   const Prediction p = decode(hand_machine(), b, model, 0);
   EXPECT_GT(op(p, OpKind::Experts).expected.value(), 1.5 * alike);
