@@ -53,7 +53,9 @@ class Search {
     Remedy r{std::move(what), std::move(option), fit_quick(machine, model, where, o), std::nullopt};
     const PoolReport& then = r.fit.pools[r.fit.tightest];
     if (then.headroom <= now_.pools[now_.tightest].headroom) return now_.verdict;  // no help
-    r.decode_ts = decode_speed(machine, backend_, model, o, where, decode_step(model, o.kv));
+    if (r.fit.verdict != Verdict::DoesNotFit) {
+      r.decode_ts = decode_speed(machine, backend_, model, o, where, decode_step(model, o.kv));
+    }
     found_.push_back(std::move(r));
     return found_.back().fit.verdict;
   }

@@ -19,7 +19,7 @@ struct Remedy {
   std::string what;                 // "mix IQ4_XS", "K and V cache in q8_0"
   std::string option;               // as one would type it: "-ctk q8_0 -ctv q8_0"
   FitReport fit;                    // without lines
-  std::optional<double> decode_ts;  // tokens per second; nullopt: the bandwidth is not known
+  std::optional<double> decode_ts;  // tokens per second; nullopt: it does not fit, or not known
 };
 
 // shape: of a shipped model, so that its published mixes are tried too; nullptr: rules alone.

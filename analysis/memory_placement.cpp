@@ -12,6 +12,12 @@ namespace bandwall {
 namespace {
 
 constexpr std::size_t kMostPattern = 500;
+// All ways at once instead of one after the other: patterns such as (.*)*x would never end.
+#ifdef __GLIBCXX__
+constexpr auto kSyntax = std::regex::ECMAScript | std::regex_constants::__polynomial;
+#else
+constexpr auto kSyntax = std::regex::ECMAScript;
+#endif
 
 bool is_expert(Role role) {
   return role == Role::ExpertGate || role == Role::ExpertUp || role == Role::ExpertDown;
@@ -36,7 +42,7 @@ std::vector<Pattern> compiled(const Offload& o, int devices) {
                                      over.pattern.size()));
     }
     try {
-      patterns.push_back({std::regex(over.pattern), over.where});
+      patterns.push_back({std::regex(over.pattern, kSyntax), over.where});
     } catch (const std::regex_error& e) {
       throw Error::input("--override-tensor",
                          fmt::format("'{}' is no regular expression: {}", over.pattern, e.what()));

@@ -215,26 +215,53 @@ Seconds link_cost(const PricingContext& c, const Op& op, PricingGaps& gaps) {
 
 // The row of this op, of its kind, or "default".
 template <class T>
-const Sourced<T>* cost_row(const PricingContext& c, const std::map<std::string, Sourced<T>>& rows,
+const Sourced<T>* cost_row(const Hyper& hyper, const std::map<std::string, Sourced<T>>& rows,
                            OpKind kind) {
   for (const std::string& key :
-       {cost_key(c.model->hyper, kind), std::string(name(kind)), std::string("default")}) {
+       {cost_key(hyper, kind), std::string(name(kind)), std::string("default")}) {
     if (const auto* found = row(rows, key)) return found;
   }
   return nullptr;
 }
 
+void find_figures(const Backend& backend, const Hyper& hyper, bool several, PricingContext& c) {
+  for (int i = 0; i < kOpKinds; ++i) {
+    const auto kind = static_cast<OpKind>(i);
+    OpFigures& f = c.figures[static_cast<std::size_t>(i)];
+    f.seconds = cost_row(hyper, backend.op_seconds, kind);
+    if (several) f.batch_seconds = cost_row(hyper, backend.batch_op_seconds, kind);
+    f.elementwise = cost_row(hyper, backend.activation_stream, kind);
+  }
+}
+
 Seconds fixed_cost(const PricingContext& c, const Op& op) {
+  const OpFigures& f = c.figures[static_cast<std::size_t>(op.key.kind)];
   Seconds t;
-  if (const auto* cost = cost_row(c, c.backend->op_seconds, op.key.kind)) t += cost->value;
+  if (f.seconds != nullptr) t += f.seconds->value;
+  if (f.batch_seconds != nullptr) t += f.batch_seconds->value;
   if (op.key.layer >= 0) t += c.layer_share;
   return t;
 }
 
 Seconds elementwise_cost(const PricingContext& c, const Op& op) {
-  const auto* rate = cost_row(c, c.backend->activation_stream, op.key.kind);
+  const auto* rate = c.figures[static_cast<std::size_t>(op.key.kind)].elementwise;
   if (rate == nullptr || !(rate->value > BytesPerSecond(0))) return Seconds(0);
   return op.traffic.activations / (rate->value * devices(c));
+}
+
+// Memory and compute of an op run together to a degree: (m^p + c^p)^(1/p) instead of m + c. Each
+// part shrinks in proportion, so that shares still add up.
+void overlap(const Backend& backend, OpCost& cost) {
+  const double m = (cost.weights + cost.dequantization + cost.kv).value();
+  const double c = cost.compute.value();
+  if (!backend.overlap || !(backend.overlap->value > 1) || !(m > 0) || !(c > 0)) return;
+  const double p = backend.overlap->value;
+  const double most = std::max(m, c);
+  const double both = most * std::pow(std::pow(m / most, p) + std::pow(c / most, p), 1 / p);
+  const double share = both / (m + c);
+  for (Seconds* part : {&cost.weights, &cost.dequantization, &cost.kv, &cost.compute}) {
+    *part = *part * share;
+  }
 }
 
 void find_working_sets(const Plan& plan, const ModelSpec& model, const Routing& routing,
@@ -295,11 +322,13 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
   c.step = plan.step;
   c.threads = threads > 0 ? threads : backend.threads;
   find_working_sets(plan, model, routing, c);
+  find_figures(backend, model.hyper, plan.step.tokens() > 1, c);
+  if (!backend.layer_seconds) return c;
   std::map<int, int> ops_of_layer;
   for (const Op& op : plan.ops) {
     if (op.key.layer >= 0) ++ops_of_layer[op.key.layer];
   }
-  if (backend.layer_seconds && !ops_of_layer.empty()) {
+  if (!ops_of_layer.empty()) {
     double ops = 0;
     for (const auto& [layer, count] : ops_of_layer) ops += count;
     c.layer_share = backend.layer_seconds->value * (static_cast<double>(ops_of_layer.size()) / ops);
@@ -312,6 +341,7 @@ OpCost price(const PricingContext& context, const Op& op, PricingGaps& gaps) {
   price_streams(context, op, cost, gaps);
   price_kv(context, op, cost, gaps);
   price_attention(context, op, cost, gaps);
+  overlap(*context.backend, cost);
   if (op.traffic.state > Bytes(0)) {
     cost.kv += op.traffic.state /
                achievable_bandwidth(*context.machine, context.working_set, context.threads);

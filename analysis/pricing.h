@@ -1,5 +1,6 @@
 // The price of one op: what each of its parts costs on a machine under a backend, in seconds.
-//   t = weights + dequantization + kv + compute + overhead        (serial sum, no overlap)
+//   t = weights + dequantization + kv + compute + overhead      (a serial sum, unless the backend
+//       says that memory and compute overlap: then (memory^p + compute^p)^(1/p) + overhead)
 // weights: bytes at the lower of the format's stream rate and what memory gives; dequantization:
 // the time above that, because the kernel is slower than memory; kv: cells read and written;
 // compute: flops of the rows after the first (the first is inside the stream rate, which is
@@ -7,6 +8,7 @@
 // link, and the elementwise work.
 #pragma once
 
+#include <array>
 #include <set>
 #include <string>
 
@@ -21,7 +23,14 @@ struct OpCost {
   OpCost& operator+=(const OpCost& o);
 };
 
-// Everything that stays the same for all ops of one step.
+// What the backend says of ops of one kind; nullptr: nothing.
+struct OpFigures {
+  const Sourced<Seconds>* seconds = nullptr;
+  const Sourced<Seconds>* batch_seconds = nullptr;  // in steps of several tokens
+  const Sourced<BytesPerSecond>* elementwise = nullptr;
+};
+
+// Everything that stays the same for all ops of one step. Points into machine, backend and model.
 struct PricingContext {
   const Machine* machine = nullptr;
   const Backend* backend = nullptr;
@@ -32,6 +41,7 @@ struct PricingContext {
   Bytes working_set;         // bytes touched between two uses of a dense tensor
   Bytes expert_working_set;  // ... of the weights of one expert
   Seconds layer_share;       // layer_seconds / ops of a layer
+  std::array<OpFigures, kOpKinds> figures;
 };
 
 // Facts met while pricing that lower the confidence; names are sorted, each once.

@@ -27,11 +27,11 @@ Parts parts_of(const Prediction& p) {
 }  // namespace
 
 Seconds mixed_step(const Machine& machine, const Backend& backend, const ModelSpec& model,
-                   const KvConfig& kv, std::int64_t chunk, std::int64_t past, std::int64_t decoding,
-                   std::int64_t depth, int threads) {
+                   const Scenario& s, std::int64_t chunk, std::int64_t past, std::int64_t decoding,
+                   std::int64_t depth) {
   const auto run = [&](const Step& step) {
-    return parts_of(
-        predict(machine, backend, model, kv, step, expected_routing(model, step), threads));
+    return parts_of(predict(machine, backend, model, s.kv, step,
+                            routing_of(backend, model, s, step), s.threads));
   };
   const Parts alone = run({1, chunk, past, 1});
   if (decoding < 1) return alone.own + alone.shared;
@@ -57,8 +57,8 @@ Service serve(const Machine& machine, const Backend& backend, const ModelSpec& m
   r.decode_step = predict_decode(machine, backend, model, decode).total /
                   static_cast<double>(std::max<std::int64_t>(1, s.n_gen));
   // Halfway through the prompt; the time of a chunk is linear in its position.
-  r.mixed_step = mixed_step(machine, backend, model, s.kv, chunk,
-                            s.depth + (s.n_prompt - chunk) / 2, s.batch - 1, middle, s.threads);
+  r.mixed_step = mixed_step(machine, backend, model, s, chunk, s.depth + (s.n_prompt - chunk) / 2,
+                            s.batch - 1, middle);
   const double chunks = static_cast<double>(r.chunks), users = static_cast<double>(s.batch);
   const double others = static_cast<double>(s.n_gen - 1) - (users - 1) * chunks;
   r.saturated = others < 0;

@@ -33,8 +33,9 @@ Service serve(const Machine& machine, const Backend& backend, const ModelSpec& m
 // One step of `chunk` new tokens of a sequence with `past` cached tokens and one token each of
 // `decoding` sequences with `depth`: weights are streamed once for all of them, attention is each
 // one's own. decoding 0: a plain prefill step.
+// Cache formats, threads and routing are those of the scenario.
 Seconds mixed_step(const Machine& machine, const Backend& backend, const ModelSpec& model,
-                   const KvConfig& kv, std::int64_t chunk, std::int64_t past, std::int64_t decoding,
-                   std::int64_t depth, int threads);
+                   const Scenario& scenario, std::int64_t chunk, std::int64_t past,
+                   std::int64_t decoding, std::int64_t depth);
 
 }  // namespace bandwall

@@ -1,5 +1,6 @@
 // Throughputs from step predictions: decode in the middle of its tokens, prefill chunk by chunk.
 #include <algorithm>
+#include <cmath>
 
 #include "analysis/predict.h"
 #include "hwmodel/error.h"
@@ -37,21 +38,38 @@ void set_rates(Throughput& t, double tokens, Seconds likely, Seconds light, doub
   }
 }
 
+// The account of one step in the throughput: its notes, basis, bound.
+void adopt(Throughput& t, const Prediction& p) {
+  t.bound = p.bound;
+  t.basis = p.basis;
+  t.notes = p.notes;
+  t.known_limit = p.known_limit;
+}
+
+Prediction step_of(const Machine& machine, const Backend& backend, const ModelSpec& model,
+                   const Scenario& s, const Step& step) {
+  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, s, step),
+                 s.threads);
+}
+
 }  // namespace
+
+Routing routing_of(const Backend& backend, const ModelSpec& model, const Scenario& scenario,
+                   const Step& step) {
+  return scenario.shares ? recorded_routing(model, step, *scenario.shares)
+                         : routing_of(backend, model, step);
+}
 
 Throughput predict_decode(const Machine& machine, const Backend& backend, const ModelSpec& model,
                           const Scenario& s) {
   check_scenario(s);
   const std::int64_t tokens = std::max<std::int64_t>(1, s.n_gen);
   const Step step{s.batch, 1, s.depth + (tokens - 1) / 2, s.batch};
-  const Prediction p = predict(machine, backend, model, s.kv, step,
-                               expected_routing(model, step), s.threads);
+  const Prediction p = step_of(machine, backend, model, s, step);
   Throughput t;
   set_rates(t, static_cast<double>(s.batch), p.step, p.speed_of_light, p.low, p.high);
   t.total = p.step * static_cast<double>(tokens);
-  t.bound = p.bound;
-  t.basis = p.basis;
-  t.notes = p.notes;
+  adopt(t, p);
   const Traffic traffic = p.ledger.traffic();
   t.bytes_weights = traffic.weights;
   t.bytes_kv = traffic.kv_read + traffic.kv_written + traffic.state;
@@ -65,15 +83,16 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
   Throughput t;
   if (s.n_prompt == 0) return t;
   const std::int64_t chunk = std::min(s.n_ubatch, s.n_prompt);
+  // Short prompts are put into one micro-batch together.
+  const std::int64_t shared = std::clamp<std::int64_t>(s.n_ubatch / s.n_prompt, 1, s.batch);
   const std::int64_t full = s.n_prompt / chunk, rest = s.n_prompt % chunk;
   const std::int64_t places = std::min(full, kMostChunks);
   Seconds likely, light;
   double low = 1, high = 1;
   Seconds most(-1);
   const auto add = [&](std::int64_t n, std::int64_t past, bool last, double times) {
-    const Step step{1, n, s.depth + past, last ? 1 : 0};
-    const Prediction p =
-        predict(machine, backend, model, s.kv, step, expected_routing(model, step), s.threads);
+    const Step step{shared, n, s.depth + past, last ? shared : 0};
+    const Prediction p = step_of(machine, backend, model, s, step);
     likely += p.step * times;
     light += p.speed_of_light * times;
     const Traffic traffic = p.ledger.traffic();
@@ -82,9 +101,7 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
     t.flops += p.ledger.flops() * times;
     if (p.step > most) {
       most = p.step;
-      t.bound = p.bound;
-      t.basis = p.basis;
-      t.notes = p.notes;
+      adopt(t, p);
       low = p.low;
       high = p.high;
     }
@@ -96,12 +113,13 @@ Throughput predict_prefill(const Machine& machine, const Backend& backend, const
     add(chunk, index * chunk, last, static_cast<double>(full) / static_cast<double>(places));
   }
   if (rest > 0) add(rest, full * chunk, true, 1.0);
-  const double sequences = static_cast<double>(s.batch);   // one after the other
-  set_rates(t, static_cast<double>(s.n_prompt) * sequences, likely * sequences, light * sequences,
-            low, high);
-  t.bytes_weights = t.bytes_weights * sequences;
-  t.bytes_kv = t.bytes_kv * sequences;
-  t.flops = t.flops * sequences;
+  // Groups of prompts, one after the other; a last, smaller group counts in proportion.
+  const double groups = static_cast<double>(s.batch) / static_cast<double>(shared);
+  set_rates(t, static_cast<double>(s.n_prompt * s.batch), likely * groups, light * groups, low,
+            high);
+  t.bytes_weights = t.bytes_weights * groups;
+  t.bytes_kv = t.bytes_kv * groups;
+  t.flops = t.flops * groups;
   return t;
 }
 

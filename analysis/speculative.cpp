@@ -14,7 +14,14 @@ Prediction step_of(const Machine& machine, const Backend& backend, const ModelSp
                    const Scenario& s, std::int64_t tokens) {
   const std::int64_t past = s.depth + std::max<std::int64_t>(0, s.n_gen - 1) / 2;
   const Step step{s.batch, tokens, past, s.batch * tokens};
-  return predict(machine, backend, model, s.kv, step, expected_routing(model, step), s.threads);
+  return predict(machine, backend, model, s.kv, step, routing_of(backend, model, s, step),
+                 s.threads);
+}
+
+// The record of the model's routers says nothing of the draft's.
+Scenario draft_of(Scenario s) {
+  s.shares = nullptr;
+  return s;
 }
 
 // One block and the head of a decode step.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "analysis/quantile.h"
 #include "hwmodel/error.h"
 
 namespace bandwall {
@@ -106,6 +107,7 @@ void check_decode(const RowInputs& in, RowResult& r) {
   const Throughput t = predict_decode(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;
+  r.known_limit = t.known_limit;
   r.notes = t.notes;
   decode_baselines(in, t, r);
   const double tokens = static_cast<double>(s.n_gen * s.batch);
@@ -117,24 +119,7 @@ void check_decode(const RowInputs& in, RowResult& r) {
   if (m.marks.off_by_one && s.n_gen > 1) {
     r.measured *= static_cast<double>(s.n_gen - 1) / static_cast<double>(s.n_gen);
   }
-}
-
-// Prompts shorter than a micro-batch share one.
-bool check_packed(const RowInputs& in, const Scenario& s, RowResult& r) {
-  const std::int64_t together = std::min(s.batch, s.n_ubatch / s.n_prompt);
-  if (together < 2) return false;
-  const Step step{together, s.n_prompt, s.depth, together};
-  const Prediction p = predict(*in.machine, *in.backend, *in.model, s.kv, step,
-                               expected_routing(*in.model, step), s.threads);
-  const double tokens = static_cast<double>(step.tokens());
-  set_result(r,
-             {p.step.value(), std::max(p.step.value() * p.low, p.speed_of_light.value()),
-              p.step.value() * p.high},
-             tokens);
-  r.bound = p.bound;
-  r.basis = p.basis;
-  r.notes = p.notes;
-  return true;
+  r.faster_than_light = s.batch == 1 && !m.marks.speculative && r.measured > t.ts_speed_of_light;
 }
 
 void check_prefill(const RowInputs& in, RowResult& r) {
@@ -143,23 +128,14 @@ void check_prefill(const RowInputs& in, RowResult& r) {
   s.n_prompt = *in.row->n_tokens;
   const double compute = peak_compute(*in.machine), values = active_values(*in.model);
   if (compute > 0 && values > 0) r.naive = r.naive_kv = compute / (2 * values);
-  if (check_packed(in, s, r)) return;
   const Throughput t = predict_prefill(*in.machine, *in.backend, *in.model, s);
   r.bound = t.bound;
   r.basis = t.basis;
+  r.known_limit = t.known_limit;
   r.notes = t.notes;
   r.predicted = t.ts;
   r.low = t.ts_low;
   r.high = t.ts_high;
-}
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const double at = q * static_cast<double>(values.size() - 1);
-  const std::size_t below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 }  // namespace
@@ -243,7 +219,11 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
           {"marks", marks},
           {"flash_attention", m.flash_attention ? (*m.flash_attention ? "on" : "off") : ""},
           {"kv", std::string(in.kv.k->name) + "/" + std::string(in.kv.v->name)},
-          {"basis", std::string(name(result.basis))}};
+          {"basis", std::string(name(result.basis))},
+          {"test", test_name(m)},
+          {"experts", in.model->hyper.experts > 0 ? "yes" : "no"},
+          {"faster_than_light", result.faster_than_light ? "yes" : "no"},
+          {"known_limit", result.known_limit ? "yes" : "no"}};
 }
 
 ErrorSummary summarize(const std::vector<RowResult>& rows, const std::vector<std::size_t>& which) {

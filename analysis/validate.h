@@ -43,9 +43,12 @@ struct RowResult {
   double naive = 0, naive_kv = 0, constant = 0;  // 0: no such figure
   double error = 0;                              // predicted / measured - 1
   bool inside = false;                           // measured in [low, high]
+  bool faster_than_light =
+      false;  // one stream beyond peak bandwidth over what the row says it reads
   Regime regime = Regime::Decode;
   Bound bound = Bound::WeightBandwidth;
   Basis basis = Basis::DatasheetOnly;
+  bool known_limit = false;        // the backend lists the case among those it misses
   std::vector<std::string> notes;  // of the prediction
 };
 

@@ -25,6 +25,7 @@ std::vector<std::string> format_keys() {
 std::vector<std::string> kv_keys() {
   std::vector<std::string> names;
   for (const KvFormat& f : all_kv_formats()) names.emplace_back(f.name);
+  for (const KvFormat& f : foreign_kv_formats()) names.emplace_back(f.name);
   return with_default(std::move(names));
 }
 
@@ -76,6 +77,31 @@ void read_reference(Reader& r, Backend& b) {
   b.reference_compute = reference->optional_figure<FlopsPerSecond>("compute");
 }
 
+KnownLimit read_limit(Reader& r) {
+  KnownLimit limit;
+  limit.when = r.texts("when");
+  for (const std::string& word : limit.when) check_key(r, "when", word, limit_words());
+  if (limit.when.empty()) r.problem("when", "say when it holds, with at least one word");
+  limit.low = r.number("low", 0.01, 1);
+  limit.high = r.number("high", 1, 100);
+  limit.mechanism = r.text("mechanism");
+  limit.source = r.source();
+  return limit;
+}
+
+void read_shape_of_time(Reader& r, Backend& b) {
+  b.overlap = r.optional_figure<double>("overlap");
+  if (b.overlap && !(b.overlap->value >= 1 && b.overlap->value <= 64)) {
+    r.problem("overlap", "is an exponent of 1 (times add) to 64 (the longer one counts)");
+  }
+  b.routing_concentration = r.optional_figure<double>("routing_concentration");
+  if (b.routing_concentration &&
+      !(b.routing_concentration->value > 0 && b.routing_concentration->value <= 1e6)) {
+    r.problem("routing_concentration", "must be above 0 and at most 1e6");
+  }
+  for (Reader& limit : r.children("known_limits")) b.known_limits.push_back(read_limit(limit));
+}
+
 }  // namespace
 
 Backend read_backend(Reader& r) {
@@ -104,10 +130,12 @@ Backend read_backend(Reader& r) {
   read_gemm(r, b);
   b.attention_rate = r.optional_figure<FlopsPerSecond>("attention_rate");
   read_rows(r, "op_seconds", op_keys(), b.op_seconds);
+  read_rows(r, "batch_op_seconds", op_keys(), b.batch_op_seconds);
   read_rows(r, "activation_stream", op_keys(), b.activation_stream);
   b.layer_seconds = r.optional_figure<Seconds>("layer_seconds");
   b.step_seconds = r.optional_figure<Seconds>("step_seconds");
   b.context_bytes = r.optional_figure<Bytes>("context_bytes");
+  read_shape_of_time(r, b);
   if (b.calibrated && b.machine.empty()) {
     r.problem("calibrated", "figures measured on a machine need its name (key machine)");
   }

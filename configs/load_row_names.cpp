@@ -37,6 +37,7 @@ QuantName read_quant(Reader& r) {
   QuantName q;
   q.quant = needed_patterns(r, "quant");
   q.backend = patterns(r, "backend");
+  q.model = patterns(r, "model");
   q.mix = r.optional_text("mix").value_or("");
   q.unknown = r.optional_text("unknown").value_or("");
   if (!q.mix.empty() || !q.unknown.empty()) return q;

@@ -260,7 +260,8 @@ ModelMeaning weights_of(const Measurement& m, const ModelShape& shape, std::stri
   const QuantName* rule = nullptr;
   for (const QuantName& q : names.quants) {
     if (!mix.empty() || rule != nullptr) break;
-    const bool here = q.backend.empty() || any_matches(q.backend, std::string(backend));
+    const bool here = (q.backend.empty() || any_matches(q.backend, std::string(backend))) &&
+                      (q.model.empty() || any_matches(q.model, lower(m.model)));
     if (here && (any_matches(q.quant, lower(quant)) ||
                  any_matches(q.quant, lower(without_remark(quant))))) {
       rule = &q;

@@ -34,7 +34,7 @@ struct KvName {
   const KvFormat* format = nullptr;
 };
 struct QuantName {
-  std::vector<std::string> quant, backend;  // backend empty: any
+  std::vector<std::string> quant, backend, model;  // backend or model empty: any
   std::string mix;                          // of the shape or by rule; empty: formats
   std::optional<PublishedMix> formats;
   std::string unknown;  // why nothing can be said

@@ -208,6 +208,23 @@ void write_stream_curves(Lines& out, const Backend& b) {
   out.close();
 }
 
+void write_known_limits(Lines& out, const Backend& b) {
+  if (b.known_limits.empty()) return;
+  out.open("known_limits");
+  for (const KnownLimit& limit : b.known_limits) {
+    std::string words;
+    for (const std::string& word : limit.when) words += (words.empty() ? "" : ", ") + word;
+    out.item(fmt::format("when: [{}]", words));
+    out.line(fmt::format("low: {}", limit.low));
+    out.line(fmt::format("high: {}", limit.high));
+    out.text("mechanism", limit.mechanism);
+    out.line(fmt::format("source: {}", name(limit.source.kind)));
+    out.line(fmt::format("note: {}", note_of(limit.source)));
+    out.close();
+  }
+  out.close();
+}
+
 void backend_lines(Lines& out, const Backend& b, bool with_name = true) {
   if (with_name) out.text("name", b.name);
   if (!b.title.empty()) out.text("title", b.title);
@@ -232,10 +249,14 @@ void backend_lines(Lines& out, const Backend& b, bool with_name = true) {
   write_gemm(out, b);
   out.figure("attention_rate", b.attention_rate);
   out.figures("op_seconds", b.op_seconds);
+  out.figures("batch_op_seconds", b.batch_op_seconds);
   out.figures("activation_stream", b.activation_stream);
   out.figure("layer_seconds", b.layer_seconds);
   out.figure("step_seconds", b.step_seconds);
   out.figure("context_bytes", b.context_bytes);
+  out.figure("overlap", b.overlap);
+  out.figure("routing_concentration", b.routing_concentration);
+  write_known_limits(out, b);
 }
 
 }  // namespace

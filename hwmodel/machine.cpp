@@ -117,6 +117,13 @@ const Link* Machine::link(std::string_view wanted) const {
   return nullptr;
 }
 
+const std::vector<std::string>& limit_words() {
+  static const std::vector<std::string> words = {
+      "prefill",   "decode", "batch", "experts",  "dense",      "latent",
+      "recurrent", "window", "deep",  "borrowed", "wide_memory"};
+  return words;
+}
+
 Backend backend_for(const Backend& backend, const Machine& machine) {
   if (backend.machine.empty() || backend.machine == single_name(machine.name)) return backend;
   const Borrower borrower(backend, machine);
@@ -137,6 +144,7 @@ Backend backend_for(const Backend& backend, const Machine& machine) {
     b.attention_rate.reset();
   }
   for (auto& [op, cost] : b.op_seconds) borrower.mark(cost.source);
+  for (auto& [op, cost] : b.batch_op_seconds) borrower.mark(cost.source);
   if (b.layer_seconds) borrower.mark(b.layer_seconds->source);
   if (b.step_seconds) borrower.mark(b.step_seconds->source);
   // The rates are this machine's now: borrowing again must not scale them again.

@@ -126,6 +126,20 @@ struct GemmRate {
   FlopsPerSecond at(double n) const;   // n > 1; the time (n - 1) / F(n) is linear between points
   friend bool operator==(const GemmRate&, const GemmRate&) = default;
 };
+// Where a backend's formula is known to miss: a prediction for which every word of `when` holds
+// carries the mechanism as a note and the factors on its step time as a wider band.
+//   prefill, decode, batch (several sequences), experts, dense, latent, recurrent, window, deep
+//   (8192 positions or more), borrowed (the machine is not the backend's own), wide_memory (its
+//   peak is 1.9 TB/s or more)
+struct KnownLimit {
+  std::vector<std::string> when;
+  double low = 1, high = 1;
+  std::string mechanism;
+  Source source;                       // the rows that show it
+  friend bool operator==(const KnownLimit&, const KnownLimit&) = default;
+};
+const std::vector<std::string>& limit_words();
+
 struct Backend {
   std::string name, title, version, machine;
   bool calibrated = false;             // figures measured on that machine, not borrowed
@@ -148,12 +162,20 @@ struct Backend {
   std::map<std::string, Sourced<GemmRate>> gemm;                   // keyed like stream
   std::optional<Sourced<FlopsPerSecond>> attention_rate;
   std::map<std::string, Sourced<Seconds>> op_seconds;              // by OpKind name or "default"
+  // More of the same in steps of several rows, where other kernels run than for one row.
+  std::map<std::string, Sourced<Seconds>> batch_op_seconds;
   // Elementwise work: float32 activations in + out per second, by OpKind name or "default";
   // absent = hidden behind the other terms (GPU).
   std::map<std::string, Sourced<BytesPerSecond>> activation_stream;
   std::optional<Sourced<Seconds>> layer_seconds;                   // fixed cost of a layer
   std::optional<Sourced<Seconds>> step_seconds;                    // host time per step
   std::optional<Sourced<Bytes>> context_bytes;                     // CUDA context, runtime
+  // How an op's memory time m and compute time c add up: (m^p + c^p)^(1/p); absent: p = 1, the sum.
+  std::optional<Sourced<double>> overlap;
+  // a + b of the beta distribution that the experts' probabilities come from (mean k / E); absent:
+  // every expert is equally likely.
+  std::optional<Sourced<double>> routing_concentration;
+  std::vector<KnownLimit> known_limits;
   int threads = 0;                     // thread count the figures were measured with, 0 = device
   friend bool operator==(const Backend&, const Backend&) = default;
 };

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/engine.h"
@@ -23,5 +24,9 @@ struct RoutedPhase {
 
 std::string routing_json(const std::string& model, const Hyper& hyper,
                          const std::vector<RoutedPhase>& phases);
+
+// The shares of such a text, all phases together. Throws Error (Input): no JSON of this form, or of
+// a model with other experts than `hyper` has.
+ExpertShares read_routing(std::string_view text, const std::string& file, const Hyper& hyper);
 
 }  // namespace bandwall

@@ -21,6 +21,7 @@ std::string with(OpKind kind, const char* suffix) { return std::string(name(kind
 std::string cost_key(const Hyper& h, OpKind kind) {
   if (h.kv_rank > 0 && is_in(kLatent, kind)) return with(kind, ".latent");
   if (h.attention_interval > 0 && is_in(kRecurrent, kind)) return with(kind, ".delta");
+  if (h.ssm_conv > 0 && h.ssm_state == 0 && is_in(kRecurrent, kind)) return with(kind, ".conv");
   return with(kind, "");
 }
 
@@ -29,6 +30,7 @@ std::vector<std::string> cost_keys() {
   for (int i = 0; i < kOpKinds; ++i) keys.emplace_back(name(static_cast<OpKind>(i)));
   for (const OpKind kind : kLatent) keys.push_back(with(kind, ".latent"));
   for (const OpKind kind : kRecurrent) keys.push_back(with(kind, ".delta"));
+  for (const OpKind kind : kRecurrent) keys.push_back(with(kind, ".conv"));
   return keys;
 }
 

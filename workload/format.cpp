@@ -43,12 +43,21 @@ const std::vector<FormatInfo>& all_formats() {
   return table;
 }
 
+// By number, as this is asked for every tensor and op: ggml's types, then those from 1000 on.
 const FormatInfo& info(Format format) {
-  for (const FormatInfo& f : all_formats()) {
-    if (f.format == format) return f;
-  }
-  BANDWALL_CHECK(!"format without a table row");
-  return all_formats().front();
+  constexpr std::size_t kOwn = 64;
+  const auto place = [](Format f) {
+    const auto number = static_cast<std::size_t>(f);
+    return number < 1000 ? number : number - 1000 + kOwn;
+  };
+  static const std::vector<const FormatInfo*> rows = [&] {
+    std::vector<const FormatInfo*> all(2 * kOwn);
+    for (const FormatInfo& f : all_formats()) all.at(place(f.format)) = &f;
+    return all;
+  }();
+  const FormatInfo* row = place(format) < rows.size() ? rows[place(format)] : nullptr;
+  BANDWALL_CHECK(row != nullptr);
+  return *row;
 }
 
 std::optional<Format> format_from_ggml_type(std::uint32_t type) {

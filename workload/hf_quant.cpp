@@ -321,7 +321,11 @@ HfQuant read_hf_quant(const Json& config, const Json* modelopt, const std::strin
   const auto look = [&](const Json& in) {
     for (const char* key : {"quantization_config", "compression_config"}) {
       const auto it = in.find(key);
-      if (own == nullptr && it != in.end() && it->is_object()) own = &*it;
+      if (own != nullptr || it == in.end() || it->is_null()) continue;
+      own = &*it;
+      if (own->is_object()) continue;
+      problems.push_back({file, fmt::format("{}: must be an object", key)});
+      own = nullptr;
     }
   };
   look(config);

@@ -433,6 +433,11 @@ ModelSpec remix(const ModelSpec& model, std::string_view mix_name) {
   return made;
 }
 
+bool has_mix(const ModelShape& shape, std::string_view name) {
+  return find_published(shape.published, name) != nullptr || find_mix(name) != nullptr ||
+         find_published(checkpoints(), name) != nullptr;
+}
+
 ModelSpec model_from_shape(const ModelShape& shape, std::string_view mix_name) {
   if (mix_name.empty()) mix_name = shape.default_mix;
   const Architecture& a = architecture_of(shape);

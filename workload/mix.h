@@ -23,6 +23,8 @@ struct Mix {
 };
 const std::vector<Mix>& all_mixes();
 const Mix* find_mix(std::string_view name);  // any letter case; nullptr when unknown
+// A rule, published for this model, or a checkpoint of other engines: what model_from_shape takes.
+bool has_mix(const ModelShape& shape, std::string_view name);
 
 // Sets format and bytes of every tensor of a model of this shape.
 void apply_mix(const Mix& mix, Importance importance, std::string_view architecture,

@@ -89,6 +89,7 @@ class Builder {
         rows_(static_cast<double>(step.output_rows)) {}
 
   std::vector<Op> build() {
+    ops_.reserve(static_cast<std::size_t>(h_.layers) * 11 + 4);
     embedding();
     for (int l = 0; l < h_.layers; ++l) block(l);
     if (step_.output_rows > 0) head();
@@ -377,27 +378,51 @@ class Builder {
 
 }  // namespace
 
-Routing expected_routing(const ModelSpec& model, std::int64_t tokens) {
+double expected_distinct(double experts, double used, double tokens, double concentration) {
+  if (!(experts > 0) || !(tokens > 0)) return 0;
+  if (tokens <= 1 || used >= experts) return std::min(used, experts);
+  if (!(concentration > 0)) return experts * (1 - std::pow(1 - used / experts, tokens));
+  const double b = concentration * (1 - used / experts);
+  const double unused = std::lgamma(b + tokens) + std::lgamma(concentration) - std::lgamma(b) -
+                        std::lgamma(concentration + tokens);
+  return std::clamp(experts * (1 - std::exp(unused)), used, experts);
+}
+
+Routing expected_routing(const ModelSpec& model, std::int64_t tokens, double concentration) {
   const Hyper& h = model.hyper;
   Routing routing;
   routing.distinct_experts.assign(static_cast<std::size_t>(h.layers), 0.0);
-  const double all = static_cast<double>(h.experts), used = static_cast<double>(h.experts_used);
-  double distinct = used;
-  if (tokens > 1 && all > 0) {
-    distinct = all * (1 - std::pow(1 - used / all, static_cast<double>(tokens)));
-  }
+  const double distinct =
+      expected_distinct(static_cast<double>(h.experts), static_cast<double>(h.experts_used),
+                        static_cast<double>(std::max<std::int64_t>(1, tokens)), concentration);
   for (std::int64_t l = 0; l < h.layers; ++l) {
     if (h.is_moe_layer(l)) routing.distinct_experts[static_cast<std::size_t>(l)] = distinct;
   }
   return routing;
 }
 
-Routing expected_routing(const ModelSpec& model, const Step& step) {
-  Routing routing = expected_routing(model, step.tokens());
+Routing expected_routing(const ModelSpec& model, const Step& step, double concentration) {
+  Routing routing = expected_routing(model, step.tokens(), concentration);
   if (!model.hyper.is_moe_layer(model.hyper.layers - 1)) return routing;
   routing.distinct_experts.back() =
-      step.output_rows == 0 ? 0.0
-                            : expected_routing(model, step.output_rows).distinct_experts.back();
+      step.output_rows == 0
+          ? 0.0
+          : expected_routing(model, step.output_rows, concentration).distinct_experts.back();
+  return routing;
+}
+
+Routing recorded_routing(const ModelSpec& model, const Step& step, const ExpertShares& shares) {
+  Routing routing = expected_routing(model, step);
+  routing.recorded = true;
+  const std::size_t layers = std::min(shares.layers.size(), routing.distinct_experts.size());
+  for (std::size_t l = 0; l < layers; ++l) {
+    if (shares.layers[l].empty() || !(routing.distinct_experts[l] > 0)) continue;
+    const bool last = l + 1 == routing.distinct_experts.size();
+    const double n = static_cast<double>(last ? step.output_rows : step.tokens());
+    double distinct = 0;
+    for (const double p : shares.layers[l]) distinct += 1 - std::pow(1 - std::min(p, 1.0), n);
+    routing.distinct_experts[l] = distinct;
+  }
   return routing;
 }
 

@@ -36,14 +36,27 @@ struct Step {
 // expectations; a recorded routing has whole numbers.
 struct Routing {
   std::vector<double> distinct_experts;
+  bool recorded = false;  // from routers at work, not from an assumption
 };
 
-// Uniform independent routing: E * (1 - (1 - k/E)^n). Real text is skewed (fewer); see method notes
-// in analysis/predict.h.
-Routing expected_routing(const ModelSpec& model, std::int64_t tokens);
+// Distinct ones of E experts after n tokens that choose k each. Uniform and independent:
+// E * (1 - (1 - k/E)^n). With a concentration c > 0 the experts' probabilities are drawn from
+// Beta(c k/E, c (1 - k/E)), so that some are chosen often and many hardly ever (beta-binomial):
+// E * (1 - B(a, b + n) / B(a, b)). c = 0: uniform.
+double expected_distinct(double experts, double used, double tokens, double concentration = 0);
+Routing expected_routing(const ModelSpec& model, std::int64_t tokens, double concentration = 0);
 // The same for the positions of a step; in the last layer only those whose logits are wanted
 // choose.
-Routing expected_routing(const ModelSpec& model, const Step& step);
+Routing expected_routing(const ModelSpec& model, const Step& step, double concentration = 0);
+
+// Share of the tokens that chose each expert, by layer; a layer's shares sum to the experts used by
+// a token. An empty layer was not recorded.
+struct ExpertShares {
+  std::vector<std::vector<double>> layers;
+};
+// Distinct experts of n tokens that choose independently of each other with these shares:
+// sum over experts of 1 - (1 - p_e)^n. Layers without a record are taken as uniform.
+Routing recorded_routing(const ModelSpec& model, const Step& step, const ExpertShares& shares);
 
 struct WeightStream {
   Format format;

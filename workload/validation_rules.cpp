@@ -8,8 +8,11 @@ namespace bandwall {
 
 const std::vector<std::string>& row_attribute_names() {
   static const std::vector<std::string> names = {
-      "device", "machine", "devices", "engine",    "stack", "backend",         "model", "quant",
-      "format", "regime",  "phase",   "attention", "marks", "flash_attention", "kv",    "basis"};
+      "device", "machine",         "devices",     "engine",
+      "stack",  "backend",         "model",       "quant",
+      "format", "experts",         "regime",      "phase",
+      "test",   "attention",       "marks",       "basis",
+      "kv",     "flash_attention", "known_limit", "faster_than_light"};
   return names;
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "hwmodel/error.h"
+#include "reports/cli/backend_fit.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
 #include "reports/table.h"
@@ -47,6 +48,7 @@ Format format_of(const std::string& text) {
 }
 
 int run_calibrate(const Arguments& a) {
+  if (a.has("fit-backend")) return run_fit_backend(a);
   const std::string path = a.has("out") ? a.text("out") : default_profile_path();
   if (path.empty())
     throw Error::input("--out", "no home folder is known; say where to write the profile");
@@ -91,7 +93,7 @@ int run_calibrate(const Arguments& a) {
 CommandSpec command_calibrate() {
   return {
       "calibrate",
-      "calibrate [--out FILE] [OPTIONS]",
+      "calibrate [--out FILE] [--fit-backend ROWS.csv] [OPTIONS]",
       "measure this host with the engine's own kernels (about two minutes)",
       0,
       0,
@@ -101,6 +103,10 @@ CommandSpec command_calibrate() {
        {"formats", "NAME,..", "", "these weight formats only, and F32: Q4_K,Q6_K"},
        {"allow-busy", "", "",
         "write the profile although other programs disturbed the measurement"},
+       {"fit-backend", "ROWS.csv", "",
+        "no probes: fit a backend's few figures to measured rows (a file or a shipped one)"},
+       {"machine,M", "NAME", "gb10", "of --fit-backend: rows of this machine"},
+       {"from", "BACKEND", "", "of --fit-backend: where to start; the machine's usual one"},
        option_threads()},
       run_calibrate};
 }

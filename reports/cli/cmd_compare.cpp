@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <filesystem>
+#include <set>
 
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
@@ -39,12 +40,15 @@ Held held_against(const Arguments& a) {
   return h;
 }
 
-std::string title_of(const std::vector<Imported>& read, const Held& h) {
+// What was read, and every machine and backend that its rows were held against.
+std::string title_of(const std::vector<Imported>& read, const Validation& v) {
   std::vector<std::string> parts;
   for (const Imported& i : read) parts.push_back(fmt::format("{} ({})", i.file.name, i.kind));
-  std::string text = fmt::format("{}", fmt::join(parts, ", "));
-  if (h.target) text += " against " + h.target->machine.name + ", " + h.target->backend.name;
-  return text;
+  std::set<std::string> against;
+  for (const CheckedRow& row : v.rows) {
+    against.insert(row.attributes.at("machine") + ", " + row.attributes.at("backend"));
+  }
+  return fmt::format("{} against {}", fmt::join(parts, ", "), fmt::join(against, " and "));
 }
 
 // Why no row could be predicted, in terms of what to give.
@@ -83,7 +87,7 @@ int run_compare(const Arguments& a) {
   if (held.host) options.host = &*held.host;
   const Validation v = validate_rows(files, options);
   if (v.rows.empty()) nothing_predicted(v);
-  const std::string title = title_of(read, held);
+  const std::string title = title_of(read, v);
   fmt::print("{}", form == "json" ? comparison_json(v, title)
                    : form == "md" ? comparison_markdown(v, title)
                                   : comparison_text(v, title));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 
 #include "analysis/fit_remedies.h"
@@ -31,18 +32,21 @@ int one_model(const Arguments& a, const std::string& text, const Target& target)
   answer.machine = target.machine;
   answer.options = fit_options(a, target);
   answer.fit = fit(target.machine, model.spec, answer.options);
+  const int devices = std::max(1, target.machine.devices);
+  for (std::string& n : idle_options(a, model.spec, answer.options, devices)) {
+    answer.fit.notes.push_back(std::move(n));
+  }
   const int code = exit_code(answer.fit.verdict);
   if (a.on("print")) {
-    fmt::print("{}", fit_print_columns(answer.fit, std::max(1, target.machine.devices)));
+    fmt::print("{}", fit_print_columns(answer.fit, devices));
     return code;
   }
   answer.decode_ts = decode_speed(target.machine, target.backend, model.spec, answer.options,
                                   placed(target.machine, model.spec, answer.options),
                                   decode_step(model.spec, answer.options.kv));
   if (answer.fit.verdict != Verdict::Fits) {
-    const std::optional<ModelShape> shape = shape_behind(text);
     answer.remedies = remedies(target.machine, target.backend, model.spec,
-                               shape ? &*shape : nullptr, answer.options, answer.fit);
+                               model.shape ? &*model.shape : nullptr, answer.options, answer.fit);
   }
   fmt::print("{}", fit_answer(answer, form_of(a)));
   return code;
@@ -85,19 +89,26 @@ Verdict best_of(const std::vector<RankRow>& rows) {
 int one_model_on_many(const Arguments& a, const std::string& text,
                       const std::vector<Target>& targets) {
   const ModelChoice model = choose_model(text, a.text("mix"));
+  std::string name = model.title;  // its mix has a column of its own
+  const std::string mix = ":" + model.spec.quantization;
+  if (name.ends_with(mix)) name.resize(name.size() - mix.size());
   std::vector<RankRow> rows;
   for (const Target& t : targets) {
     const FitOptions o = fit_options(a, t);
     rows.push_back(rank_row(model.spec, t, o, decode_step(model.spec, o.kv)));
-    rows.back().model = text.substr(0, text.find(':'));
+    rows.back().model = name;
   }
   fmt::print("{}", rank_table(rows, form_of(a)));
   return exit_code(best_of(rows));
 }
 
-// Every mix by rule and every published one.
-std::vector<ModelSpec> all_mixes_of(const ModelShape& shape) {
+// Every mix by rule and every published one; with --mix that one, where the model has it.
+std::vector<ModelSpec> mixes_of(const ModelShape& shape, const std::string& only) {
   std::vector<ModelSpec> specs;
+  if (!only.empty()) {
+    if (has_mix(shape, only)) specs.push_back(model_from_shape(shape, only));
+    return specs;
+  }
   for (const PublishedMix& mix : shape.published) {
     specs.push_back(model_from_shape(shape, mix.name));
   }
@@ -106,9 +117,9 @@ std::vector<ModelSpec> all_mixes_of(const ModelShape& shape) {
 }
 
 std::vector<RankRow> rows_of(const std::string& name, const std::vector<Target>& targets,
-                             const std::vector<FitOptions>& options) {
+                             const std::vector<FitOptions>& options, const std::string& mix) {
   std::vector<RankRow> rows;
-  for (const ModelSpec& spec : all_mixes_of(load_model_shape(name))) {
+  for (const ModelSpec& spec : mixes_of(load_model_shape(name), mix)) {
     const DecodeStep step = decode_step(spec, options.front().kv);
     for (std::size_t i = 0; i < targets.size(); ++i) {
       rows.push_back(rank_row(spec, targets[i], options[i], step));
@@ -120,7 +131,7 @@ std::vector<RankRow> rows_of(const std::string& name, const std::vector<Target>&
 
 // Models are independent of each other: one after the other on each processor.
 std::vector<RankRow> rows_of_all(const std::vector<Target>& targets,
-                                 const std::vector<FitOptions>& options) {
+                                 const std::vector<FitOptions>& options, const std::string& mix) {
   const std::vector<std::string> names = model_names();
   std::vector<std::vector<RankRow>> parts(names.size());
   WorkQueue queue;
@@ -128,7 +139,7 @@ std::vector<RankRow> rows_of_all(const std::vector<Target>& targets,
   ThreadPool(default_threads(), Pinning::Off).run([&](int, int) {
     for (std::int64_t begin = 0, end = 0; queue.take(begin, end);) {
       const auto i = static_cast<std::size_t>(begin);
-      parts[i] = rows_of(names[i], targets, options);
+      parts[i] = rows_of(names[i], targets, options, mix);
     }
   });
   std::vector<RankRow> rows;
@@ -142,20 +153,27 @@ int all_models(const Arguments& a) {
   if (!a.positional().empty() || a.has("model")) {
     throw Error::input("--all", "ranks every shipped model; leave the model out");
   }
-  std::vector<Target> targets;
-  if (a.has("machine")) {
-    targets = fit_targets(a);
-  } else {
-    for (const std::string& name : machine_names()) {
-      targets.push_back(choose_target(name, a.optional_text("backend"), std::nullopt));
-    }
-  }
+  const std::vector<Target> targets =
+      fit_targets(a, a.has("machine") ? a.list("machine") : machine_names());
   std::vector<FitOptions> options;
   for (const Target& t : targets) options.push_back(fit_options(a, t));
-  std::vector<RankRow> rows = rows_of_all(targets, options);
+  const std::string mix = a.text("mix");
+  std::vector<RankRow> rows = rows_of_all(targets, options, mix);
+  if (rows.empty()) {
+    throw Error::input("--mix", fmt::format("no shipped model has '{}'; 'bandwall inspect MODEL:?' "
+                                            "names those of one",
+                                            mix));
+  }
   rank(rows);
   fmt::print("{}", rank_table(rows, form_of(a)));
   return kExitDone;
+}
+
+// "asr=3GB": a size by name, unless a file is called so.
+bool is_sized(const std::string& text) {
+  const std::size_t at = text.rfind('=');
+  std::error_code ignored;
+  return at != std::string::npos && at > 0 && !std::filesystem::exists(text, ignored);
 }
 
 int several_models(const Arguments& a, const std::vector<Target>& targets) {
@@ -164,8 +182,8 @@ int several_models(const Arguments& a, const std::vector<Target>& targets) {
   const FitOptions o = fit_options(a, targets.front());
   models.reserve(a.positional().size());  // residents point into it
   for (const std::string& text : a.positional()) {
-    const std::size_t at = text.rfind('=');
-    if (at != std::string::npos && at > 0) {  // "asr=3GB"
+    if (is_sized(text)) {
+      const std::size_t at = text.rfind('=');
       const Bytes size = parse_bytes_option(text.substr(0, at), text.substr(at + 1));
       residents.push_back({text.substr(0, at), nullptr, o, size});
       continue;
@@ -180,17 +198,27 @@ int several_models(const Arguments& a, const std::vector<Target>& targets) {
   return exit_code(together.verdict);
 }
 
+// --print is of one model on one machine, in its own form.
+void check_print(const Arguments& a, bool one) {
+  if (!a.on("print")) return;
+  if (!one) throw Error::input("--print", "is of one model on one machine");
+  if (a.has("output")) throw Error::input("--print", "has a form of its own; leave -o out");
+}
+
 int run_fit(const Arguments& a) {
   check_train_options(a);
+  const std::vector<std::string>& models = a.positional();
+  const bool several = models.size() > 1 || (models.size() == 1 && is_sized(models.front()));
+  check_print(a, !a.on("all") && !several && a.list("machine").size() == 1);
   if (a.on("all")) return all_models(a);
-  if (a.positional().size() > 1) {
+  if (several) {
     if (a.has("model")) {
       throw Error::input("fit", "models as arguments and --model; give all as arguments");
     }
-    return several_models(a, fit_targets(a));
+    return several_models(a, fit_targets(a, a.list("machine")));
   }
   const std::string text = model_argument(a);
-  const std::vector<Target> targets = fit_targets(a);
+  const std::vector<Target> targets = fit_targets(a, a.list("machine"));
   if (a.has("train")) return fit_train(a, text, targets);
   return targets.size() > 1 ? one_model_on_many(a, text, targets)
                             : one_model(a, text, targets.front());

@@ -10,6 +10,7 @@
 #include "reports/cli/common.h"
 #include "reports/cli/predict_more.h"
 #include "reports/cli/what_if.h"
+#include "reports/routing_json.h"
 #include "reports/table.h"
 
 namespace bandwall {
@@ -28,7 +29,7 @@ std::string test_name(const Row& r) {
   return name;
 }
 
-Scenario asked(const Arguments& a, const Row& r) {
+Scenario asked(const Arguments& a, const ModelSpec& model, const Row& r) {
   Scenario s;
   s.n_prompt = r.n_prompt;
   s.n_gen = r.n_gen;
@@ -37,6 +38,11 @@ Scenario asked(const Arguments& a, const Row& r) {
   s.n_ubatch = r.n_ubatch;
   s.kv = kv_config(a);
   s.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
+  if (a.has("routing")) {
+    const std::string file = a.text("routing");
+    s.shares = std::make_shared<const ExpertShares>(
+        read_routing(read_file(file, 1 << 28), file, model.hyper));
+  }
   return s;
 }
 
@@ -50,13 +56,13 @@ std::vector<Row> price(const Arguments& a, const ModelSpec& model, const Target&
         for (const std::int64_t n : prompts) {
           if (n == 0 || batch > 1) continue;  // a batch is a decode batch
           Row r{n, 0, depth, batch, ubatch, {}, {}};
-          r.t = predict_prefill(target.machine, target.backend, model, asked(a, r));
+          r.t = predict_prefill(target.machine, target.backend, model, asked(a, model, r));
           rows.push_back(r);
         }
         for (const std::int64_t n : gens) {
           if (n == 0) continue;
           Row r{0, n, depth, batch, ubatch, {}, {}};
-          r.t = predict_decode(target.machine, target.backend, model, asked(a, r));
+          r.t = predict_decode(target.machine, target.backend, model, asked(a, model, r));
           rows.push_back(r);
         }
       }
@@ -135,7 +141,7 @@ int run_predict(const Arguments& a) {
   const std::string form = a.choice("output", {"text", "md", "json"});
   std::vector<Row> rows = price(a, model.spec, target);
   for (Row& r : rows) r.t.notes.insert(r.t.notes.end(), settings.begin(), settings.end());
-  for (Row& r : rows) r.more = more_about(a, model, target, asked(a, r), r.t);
+  for (Row& r : rows) r.more = more_about(a, model, target, asked(a, model.spec, r), r.t);
   const std::string out =
       form == "json" ? json(a, model, target, rows) : text(model, target, rows, form == "md");
   fmt::print("{}", out);
@@ -167,6 +173,8 @@ CommandSpec command_predict() {
       option_threads(),
       option_profile(),
       option_set(),
+      {"routing", "FILE", "",
+       "expert choices recorded by `run --routing`, instead of assumed ones"},
       option_output("text", "text, md, json")};
   for (const OptionSpec& o : options_more()) c.options.push_back(o);
   for (const OptionSpec& o : options_ignored()) c.options.push_back(o);

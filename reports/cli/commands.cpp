@@ -8,6 +8,7 @@ const std::vector<CommandSpec>& all_commands() {
       command_validate(),  command_compare(), command_predict(),  command_roofline(),
       command_calibrate(), command_inspect(), command_tokenize(), command_eval(),
       command_bench(),     command_synth(),   command_show(),     command_doctor(),
+      command_probe(),
   };
   return commands;
 }

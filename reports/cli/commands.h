@@ -25,5 +25,6 @@ CommandSpec command_bench();
 CommandSpec command_synth();
 CommandSpec command_show();
 CommandSpec command_doctor();
+CommandSpec command_probe();
 
 }  // namespace bandwall

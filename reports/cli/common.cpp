@@ -88,9 +88,9 @@ ModelChoice choose_model(const std::string& text, const std::string& mix) {
   ModelChoice choice;
   choice.title = text;
   if (place.kind == ModelPlace::Kind::Shape) {
-    const ModelShape shape = load_model_shape(place.path);
-    choice.spec = model_from_shape(shape, wanted);
-    choice.title = shape.name + ":" + (wanted.empty() ? shape.default_mix : wanted);
+    choice.shape = load_model_shape(place.path);
+    choice.spec = model_from_shape(*choice.shape, wanted);
+    choice.title = choice.shape->name + ":" + (wanted.empty() ? choice.shape->default_mix : wanted);
   } else if (place.kind == ModelPlace::Kind::Checkpoint) {
     choice.spec = model_from_hf(read_hf_folder(place.path));
     if (!wanted.empty()) choice.spec = remix(choice.spec, wanted);

@@ -28,6 +28,7 @@ struct ModelChoice {
   std::vector<std::string> notes;  // e.g. why people quote another size
   std::string title;               // what to print: "minimax-m2.5:Q3_K_M"
   std::int64_t header_bytes = 0;   // of the GGUF that a mix was applied to
+  std::optional<ModelShape> shape;  // of a shipped model or a shape file: its published mixes
 };
 // With a mix, bytes are those of the model quantized to it.
 ModelChoice choose_model(const std::string& text, const std::string& mix = "");

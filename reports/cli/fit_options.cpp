@@ -17,7 +17,7 @@
 namespace bandwall {
 namespace {
 
-constexpr std::int64_t kMostContext = std::int64_t{1} << 40;
+constexpr std::int64_t kMostContext = 1'000'000'000'000;  // as check_fit_options
 
 const KvFormat* cache_layout(const std::string& option, const std::string& text) {
   if (const KvFormat* format = cache_layout_from_name(text)) return format;
@@ -156,16 +156,49 @@ TensorOverride parse_override(const std::string& text) {
                      fmt::format("'{}' is not PATTERN=CPU or PATTERN=CUDA0", text));
 }
 
-std::optional<ModelShape> shape_behind(const std::string& text) {
-  const std::string name = text.substr(0, text.find(':'));
-  const std::vector<std::string> names = model_names();
-  if (std::find(names.begin(), names.end(), name) == names.end()) return std::nullopt;
-  return load_model_shape(name);
+std::vector<std::string> idle_options(const Arguments& a, const ModelSpec& model,
+                                      const FitOptions& o, int devices) {
+  const Hyper& h = model.hyper;
+  bool slides = false, recurs = false;
+  for (std::int64_t l = 0; l < h.layers; ++l) {
+    slides = slides || h.slides(l);
+    recurs = recurs || h.recurs(l);
+  }
+  const bool blocks = o.engine.layout == CacheLayout::Blocks;
+  struct Idle {
+    const char* option;
+    bool idle;
+    const char* why;
+  };
+  const Idle rows[] = {
+      {"split", devices < 2, "there is one device"},
+      {"n-cpu-moe", h.experts == 0, "the model has no experts"},
+      {"cpu-moe", h.experts == 0, "the model has no experts"},
+      {"mla-off", h.kv_rank == 0, "the model has no latent attention"},
+      {"swa-full", !slides, "no layer has a window"},
+      {"swa-f16", !slides, "no layer has a window"},
+      {"kv-unified", o.slots == 1 || o.engine.layout != CacheLayout::Slots,
+       "it is for several slots (-np) of llama.cpp"},
+      {"draft-max", !o.draft && h.mtp_layers == 0 && !recurs,
+       "nothing guesses ahead here (--draft) and no layer keeps a state"},
+      {"ubatch-size", blocks, "the engine has a batch size of its own"},
+      {"flash-attn", blocks, "the engine always has it"},
+  };
+  std::vector<std::string> notes;
+  for (const Idle& row : rows) {
+    if (!row.idle || !a.has(row.option)) continue;
+    notes.push_back(fmt::format("--{} changes nothing: {}", row.option, row.why));
+  }
+  return notes;
 }
 
-std::vector<Target> fit_targets(const Arguments& a) {
+std::vector<Target> fit_targets(const Arguments& a, const std::vector<std::string>& names) {
+  const bool here = std::find(names.begin(), names.end(), "this") != names.end();
+  if (a.has("profile") && !here) {
+    throw Error::input("--profile", "is a calibration of this host; add --machine this");
+  }
   std::vector<Target> targets;
-  for (const std::string& name : a.list("machine")) {
+  for (const std::string& name : names) {
     targets.push_back(name == "this" ? this_host(a)
                                      : choose_target(name, a.optional_text("backend"),
                                                      a.optional_text("profile")));

@@ -44,9 +44,33 @@ void check_train_options(const Arguments& a) {
     return;
   }
   if (a.positional().size() > 1) throw Error::input("--train", "of one model at a time");
-  for (const char* o : {"all", "print", "ctx-size", "cache-type-k", "cache-type-v", "ubatch-size",
-                        "parallel", "engine", "n-gpu-layers", "n-cpu-moe", "cpu-moe",
-                        "override-tensor", "tensor-split", "split", "draft", "mmproj"}) {
+  for (const char* o : {"all",
+                        "print",
+                        "ctx-size",
+                        "cache-type-k",
+                        "cache-type-v",
+                        "ubatch-size",
+                        "parallel",
+                        "engine",
+                        "n-gpu-layers",
+                        "n-cpu-moe",
+                        "cpu-moe",
+                        "override-tensor",
+                        "tensor-split",
+                        "split",
+                        "draft",
+                        "mmproj",
+                        "mix",
+                        "draft-max",
+                        "kv-unified",
+                        "flash-attn",
+                        "swa-full",
+                        "swa-f16",
+                        "mla-off",
+                        "cache-ram",
+                        "host-memory",
+                        "gpu-memory-utilization",
+                        "free-gpu-memory-fraction"}) {
     if (!a.has(o)) continue;
     throw Error::input(
         std::string("--") + o,

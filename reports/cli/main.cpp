@@ -2,6 +2,8 @@
 // and the right exit code. stdout carries data only; everything else goes to stderr.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -88,6 +90,13 @@ int failed(const std::vector<std::string>& lines, int code = kExitFailed) {
   return code;
 }
 
+// Whoever read our output has gone ("| head"): nothing failed, and nobody listens.
+constexpr int kExitPipeClosed = 141;  // what shells report of programs that SIGPIPE ends
+bool output_closed() {
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 int out_of_memory() {
   try {
     return failed(
@@ -110,6 +119,7 @@ int main(int argc, char** argv) {
     install_interrupt();
     const int code = dispatch({argv + std::min(argc, 1), argv + argc});
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      if (output_closed()) return kExitPipeClosed;
       return failed({"stdout cannot be written; the output is not complete"});
     }
     return code;
@@ -124,6 +134,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return out_of_memory();
   } catch (const std::system_error& e) {
+    if (output_closed()) return kExitPipeClosed;
     return failed({std::string("stdout or a system call failed: ") + e.what()});
   } catch (const std::exception& e) {
     return failed({e.what()});

@@ -390,7 +390,7 @@ ModelPlace find_model(const std::string& text) {
   if (fs::exists(text, ignored)) return place_of_path(text);
   // PATH:MIX where the path is there.
   const auto [front, back] = split_quant(text);
-  if (!back.empty() && front.find('/') != std::string::npos && fs::exists(front, ignored)) {
+  if (!back.empty() && !front.empty() && fs::exists(front, ignored)) {
     if (fs::is_directory(front, ignored)) return place_in_folder(front, back, text);
     ModelPlace place = place_of_path(front);
     place.mix = back;
@@ -401,8 +401,12 @@ ModelPlace find_model(const std::string& text) {
     if (!text.ends_with(".yaml") && !text.ends_with(".json")) return find_in_hub(text, text);
   }
   if (text.find('/') != std::string::npos || text.ends_with(".gguf")) return {Kind::Gguf, text, ""};
+  for (const char* ending : {".json", ".safetensors"}) {
+    if (text.ends_with(ending)) throw Error::input(text, "is no file that exists");
+  }
   const std::size_t colon = text.find(':');
   if (colon == std::string::npos) return {Kind::Shape, text, ""};
+  if (colon == 0) throw Error::input(text, "no model before the colon; write NAME:MIX");
   if (colon + 1 == text.size()) {
     throw Error::input(text, fmt::format("no quantization after the colon; write NAME:MIX, such as "
                                          "{}Q4_K_M",

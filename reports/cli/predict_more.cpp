@@ -25,7 +25,7 @@ Step typical_step(const Scenario& s) {
 
 void explanation(const ModelChoice& model, const Target& t, const Scenario& s, More& more) {
   const Step step = typical_step(s);
-  const Routing routing = expected_routing(model.spec, step);
+  const Routing routing = routing_of(t.backend, model.spec, s, step);
   const auto time = [&](const Machine& m, const Backend& b) {
     return predict(m, b, model.spec, s.kv, step, routing, s.threads).step;
   };

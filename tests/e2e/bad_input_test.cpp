@@ -259,6 +259,22 @@ TEST(BadInput, FullAndClosedOutput) {
   }
 }
 
+TEST(BadInput, AReaderThatHasGoneEndsItQuietly) {
+  const std::string err = folder() + "/err", code = folder() + "/code";
+  for (const char* words : {"fit --all", "--help", "show model gpt-oss-120b"}) {
+    // The reader has gone before the first byte is written.
+    const std::string command = "(sleep 0.2; " BANDWALL_PROGRAM " " + std::string(words) + " 2>" +
+                                err + "; echo $? >" + code + ") | true";
+    ASSERT_EQ(std::system(command.c_str()), 0);
+    std::ifstream said(err), ended(code);
+    std::string text, number;
+    std::getline(said, text);
+    std::getline(ended, number);
+    EXPECT_EQ(text, "") << words;
+    EXPECT_EQ(number, "141") << words;
+  }
+}
+
 TEST(BadInput, NothingButLogitsLandsInTheLogitsFile) {
   RunOptions options;
   options.stdout_to = options.stderr_to = "closed";

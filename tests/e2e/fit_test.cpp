@@ -137,6 +137,59 @@ TEST(FitAll, RanksEveryModelAndMix) {
   }
 }
 
+TEST(FitAll, OptionsHoldForEveryRow) {
+  for (const Json& r : fit_json({"--all", "--mix", "Q4_K_M"})) EXPECT_EQ(r["mix"], "Q4_K_M");
+  const Json published = fit_json({"--all", "--machine", "gb10", "--mix", "ud-q3_k_xl"});
+  ASSERT_GT(published.size(), 0u);
+  for (const Json& r : published) EXPECT_EQ(r["mix"], "UD-Q3_K_XL");
+  const Json small = fit_json({"--all", "--mix", "Q8_0", "--budget", "1GiB"});
+  ASSERT_GT(small.size(), 0u);
+  for (const Json& r : small) {
+    if (r["verdict"] == "fits") EXPECT_LT(r["weight_bytes"].get<double>(), 1024.0 * 1024 * 1024);
+  }
+  EXPECT_GT(std::count_if(small.begin(), small.end(),
+                          [](const Json& r) { return r["verdict"] == "does_not_fit"; }),
+            20);
+}
+
+TEST(FitAnswer, OptionsWithoutEffectAreSaid) {
+  const auto notes = [](Words words) {
+    std::string all;
+    const Json answer = fit_json(std::move(words));
+    for (const Json& n : answer["notes"]) all += n.get<std::string>() + "\n";
+    return all;
+  };
+  const std::string plain = notes({"qwen3-8b"});
+  EXPECT_EQ(plain.find("changes nothing"), std::string::npos) << plain;
+  const std::string idle = notes({"qwen3-8b", "-ncmoe", "3", "--split", "expert", "--mla-off",
+                                  "--swa-full", "-kvu", "--draft-max", "4"});
+  for (const char* option :
+       {"--n-cpu-moe", "--split", "--mla-off", "--swa-full", "--kv-unified", "--draft-max"}) {
+    EXPECT_NE(idle.find(std::string(option) + " changes nothing"), std::string::npos) << option;
+  }
+  const std::string used = notes({"gpt-oss-20b", "--machine", "2xgb10", "--split", "expert",
+                                  "--swa-full", "-kvu", "-np", "2"});
+  EXPECT_EQ(used.find("changes nothing"), std::string::npos) << used;
+  EXPECT_NE(notes({"qwen3-8b", "--engine", "vllm", "-ub", "64"}).find("--ubatch-size changes"),
+            std::string::npos);
+}
+
+TEST(FitAnswer, OffloadHasASpeedWhereHostMemoryIsDescribed) {
+  const Words base = {"gpt-oss-120b", "--machine", "rtx-5090", "-ncmoe"};
+  const auto speed = [&](const char* layers, Words more = {}) {
+    Words words = base;
+    words.push_back(layers);
+    words.insert(words.end(), more.begin(), more.end());
+    return fit_json(words)["decode_tokens_per_second"].get<double>();
+  };
+  EXPECT_GT(speed("20"), speed("30"));
+  EXPECT_EQ(speed("20"), speed("20", {"--host-memory", "128GiB"})) << "the size is no speed";
+}
+
+TEST(FitTogether, ASizeByNameAlone) {
+  EXPECT_EQ(fit_json({"asr=3GB"})["machines"][0]["models"][0], "asr");
+}
+
 TEST(FitTogether, TwoModelsOnOneBoxAndOneOnEachOfTwo) {
   const Json one = fit_json({"gpt-oss-120b", "qwen3-8b:Q4_K_M", "--machine", "gb10"});
   EXPECT_EQ(one["verdict"], "fits");
@@ -194,6 +247,32 @@ TEST(FitBadInput, OneClearErrorEach) {
   refused({"--all"}, "--all");
   refused({"--split", "rows"}, "row");
   refused({"--draft-max", "-1"}, "--draft-max");
+  refused({"-c", "1099511627776"}, "--ctx-size");
+  refused({"--print", "-o", "json"}, "--print");
+  refused({"--print", "qwen3-8b"}, "--print");
+  refused({"--print", "--machine", "gb10,h200"}, "--print");
+  refused({"--profile", "x.yaml"}, "--machine this");
+  refused({"--train", "lora", "--mix", "Q4_K_M"}, "--mix");
+  refused({"--train", "lora", "--cache-ram", "1"}, "--cache-ram");
+}
+
+TEST(FitBadInput, OfARanking) {
+  const auto refused = [](Words words, const std::string& part) {
+    words.insert(words.begin(), "--all");
+    const Outcome o = fit(words);
+    EXPECT_EQ(o.exit_code, 2) << words[1] << o.out.substr(0, 200);
+    EXPECT_NE(o.err.find(part), std::string::npos) << o.err;
+  };
+  refused({"--print"}, "--print");
+  refused({"--mix", "Q9_9"}, "Q9_9");
+  refused({"--host-memory", "64GiB"}, "one pool");
+  refused({"--profile", "x.yaml"}, "--machine this");
+}
+
+TEST(FitBadInput, AMixWithoutAModel) {
+  const Outcome o = fit({":Q4_K_M"});
+  EXPECT_EQ(o.exit_code, 2);
+  EXPECT_NE(o.err.find("no model before the colon"), std::string::npos) << o.err;
 }
 
 }  // namespace

@@ -212,5 +212,40 @@ TEST(ModelStore, FindsModelsOfLmStudioAndLlamaCpp) {
       bytes);
 }
 
+TEST(Checkpoint, AFileThatIsNotThere) {
+  for (const char* name : {"nowhere.json", "nowhere.safetensors"}) {
+    const Outcome o = run({"fit", name});
+    EXPECT_EQ(o.exit_code, 2);
+    EXPECT_THAT(o.err, AllOf(HasSubstr(name), HasSubstr("no file that exists")));
+  }
+}
+
+TEST(Checkpoint, AMixBehindTheNameOfAFolder) {
+  const std::string at = checkpoint("plain");
+  const Outcome o = run({"fit", at + ":Q8_0", "-o", "json"});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_NE(o.out.find("\"plain:Q8_0\""), std::string::npos) << o.out.substr(0, 200);
+  fs::current_path(folder());
+  const Outcome bare = run({"fit", "plain:Q8_0", "-o", "json"});
+  EXPECT_EQ(bare.out, o.out) << bare.err;
+}
+
+TEST(Checkpoint, TheNameStaysWholeInRowsOfSeveralMachines) {
+  const std::string at = checkpoint("org:name");
+  const Outcome o = run({"fit", at, "--machine", "gb10,h200", "-o", "csv"});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_NE(o.out.find("gb10,org:name,BF16,"), std::string::npos) << o.out;
+}
+
+TEST(Checkpoint, AQuantizationThatIsNoObjectIsRefused) {
+  for (const char* value : {"[]", "7", "\"fp8\""}) {
+    std::string config = kConfig;
+    config.insert(config.rfind('}'), std::string(", \"quantization_config\": ") + value);
+    const Outcome o = run({"fit", put(fs::path(folder()) / "list" / "config.json", config)});
+    EXPECT_EQ(o.exit_code, 2) << value;
+    EXPECT_THAT(o.err, HasSubstr("quantization_config: must be an object"));
+  }
+}
+
 }  // namespace
 }  // namespace bandwall::e2e

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/program.h"
@@ -12,6 +15,27 @@ namespace {
 
 using testing::HasSubstr;
 using Json = nlohmann::json;
+
+// The kept file, after rewriting it with `now` when asked to.
+std::string kept(const std::string& name, const std::string& now) {
+  const std::string path = std::string(BANDWALL_SOURCE_DIR) + "/reports/validation/" + name;
+  if (std::getenv("UPDATE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << now;
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST(Validate, TheShippedReportIsWhatItPrints) {
+  const std::string svg = folder() + "/predictions.svg";
+  const Outcome md = run({"validate", "-o", "md", "--svg", svg});
+  ASSERT_EQ(md.exit_code, 0) << md.err;
+  EXPECT_EQ(kept("predictions.md", md.out), md.out) << "UPDATE_GOLDEN=1 rewrites it";
+  const Outcome csv = run({"validate", "-o", "csv"});
+  EXPECT_EQ(kept("predictions.csv", csv.out), csv.out) << "UPDATE_GOLDEN=1 rewrites it";
+  std::ifstream in(svg, std::ios::binary);
+  const std::string drawn{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  EXPECT_EQ(kept("predictions.svg", drawn), drawn) << "UPDATE_GOLDEN=1 rewrites it";
+  EXPECT_THAT(drawn, HasSubstr("</svg>"));
+}
 
 TEST(Validate, NoRowIsLost) {
   const Json j = Json::parse(run({"validate", "-o", "json"}).out);

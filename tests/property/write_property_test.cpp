@@ -19,7 +19,8 @@ class Maker {
     m.name = "m" + std::to_string(random_() % 1000);
     if (often()) m.title = note();
     if (often()) m.default_backend = note();
-    for (std::uint64_t i = 0; i <= random_() % 3; ++i) m.pools.push_back(pool(i));
+    m.pools.push_back(pool("vram"));
+    if (often()) m.pools.push_back(pool("host"));
     for (std::uint64_t i = 0; i < random_() % 3; ++i) {
       m.caches.push_back({"L" + std::to_string(i), figure(size())});
     }
@@ -39,6 +40,9 @@ class Maker {
       m.devices = 1 + static_cast<int>(random_() % 64);
     }
     if (often()) m.power = figure(Watts(140.5));
+    if (often()) {
+      m.energy = EnergyFigures{figure(Watts(15.5)), figure(1.1e-10), figure(1.4e-12)};
+    }
     if (often()) m.price_usd = figure(4699.99);
     return m;
   }
@@ -78,6 +82,18 @@ class Maker {
       const std::string op(name(static_cast<OpKind>(i)));
       if (often()) b.op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 99)));
       if (often()) b.activation_stream[op] = figure(rate<BytesPerSecond>());
+      if (often())
+        b.batch_op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 9)));
+    }
+    if (often()) b.overlap = figure(1 + 0.25 * static_cast<double>(random_() % 8));
+    if (often()) b.routing_concentration = figure(0.5 + static_cast<double>(random_() % 8));
+    for (std::uint64_t i = random_() % 3; i > 0; --i) {
+      const std::vector<std::string>& words = limit_words();
+      b.known_limits.push_back({{words[random_() % words.size()], words[random_() % words.size()]},
+                                0.75,
+                                1.5,
+                                note(),
+                                source()});
     }
     if (often()) b.attention_rate = figure(rate<FlopsPerSecond>());
     if (often()) b.layer_seconds = figure(Seconds(43e-6));
@@ -105,9 +121,9 @@ class Maker {
   Q rate() {
     return Q(std::uniform_real_distribution<double>(1, 1e15)(random_));
   }
-  MemoryPool pool(std::uint64_t i) {
+  MemoryPool pool(const char* name) {
     MemoryPool pool;
-    pool.name = "pool " + std::to_string(i);
+    pool.name = name;
     pool.installed = figure(size() + Bytes(10));
     pool.visible = figure(pool.installed.value);
     pool.reserve = figure(Bytes(static_cast<double>(random_() % 2)));

@@ -79,7 +79,7 @@ const std::vector<Home>& homes() {
       {"yaml-cpp/", {"configs"}},
       {"cblas", {"runtime"}},
       {"openblas", {"runtime"}},
-      {"Eigen/", {"runtime"}},
+      {"Eigen/", {"runtime", "analysis"}},
       {"pcre2", {"runtime"}},
       {"thread", {"runtime"}},
       {"mutex", {"runtime"}},
@@ -92,6 +92,8 @@ const std::vector<Home>& homes() {
       {"random", {"runtime", "reports"}},
       {"fstream", {"runtime", "reports", "configs"}},
       {"iostream", {"reports"}},
+      {"httplib", {"reports"}},
+      {"future", {"reports"}},
   };
   return table;
 }

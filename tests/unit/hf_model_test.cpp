@@ -283,5 +283,26 @@ TEST(HfModel, HeadersMustHoldTheModelOfTheConfig) {
   EXPECT_THAT(why([&] { model_from_hf(f); }), HasSubstr("also in model.safetensors"));
 }
 
+TEST(HfModel, ATensorWithoutValuesIsRefused) {
+  const std::string config = without(kGlm5, "\"q_lora_rank\": 2048,");
+  try {
+    model_from_hf(files_of(config));
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("attn_q"), HasSubstr("no values")));
+  }
+}
+
+TEST(HfModel, SizesByConfigSayWhatTheConfigLeavesOpen) {
+  const auto note = [](const std::string& more) {
+    return model_from_hf(files_of(with(kTiny, more))).bytes_note;
+  };
+  const std::string nvfp4 = R"("quantization_config": {"quant_method": "modelopt",
+    "quant_algo": "NVFP4", "ignore": [)";
+  EXPECT_THAT(note(nvfp4 + "]}"), HasSubstr("excludes no module"));
+  EXPECT_THAT(note(nvfp4 + R"("lm_head"]})"), HasSubstr("what it excludes, taken as BF16"));
+  EXPECT_THAT(model_from_hf(files_of(kTiny)).bytes_note, Not(HasSubstr("may be larger")));
+}
+
 }  // namespace
 }  // namespace bandwall

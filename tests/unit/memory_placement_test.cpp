@@ -36,6 +36,13 @@ TEST(Placement, EverythingIsSomewhereOnce) {
   }
 }
 
+TEST(Placement, NoPatternIsSlow) {
+  const ModelSpec m = experts_model();
+  Offload o;
+  o.overrides = {{"(.*)*(.*)*(.*.*)*!", kHost}};  // would outlive the test if tried way by way
+  EXPECT_EQ(place(m, 1, o, {}).host_weights, 0);
+}
+
 TEST(Placement, TheLastLayersAndTheOutputAreOffloaded) {
   const ModelSpec m = hand_model({.layers = 8});
   Offload o;

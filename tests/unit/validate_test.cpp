@@ -272,6 +272,8 @@ TEST_F(GapCauses, PromptsFromTheCacheAndSmallMicroBatches) {
   ASSERT_FALSE(fast.empty());
   EXPECT_THAT(fast[0].cause, HasSubstr("prefix cache"));
   EXPECT_THAT(fast[0].arithmetic, HasSubstr("as if 512 of 2048 tokens"));
+  m.engine = "llama.cpp b9 (llama-bench)";  // no such cache
+  EXPECT_THAT(causes(4)[0].cause, HasSubstr("faster arithmetic"));
   const double full = check().predicted;
   m.ubatch = 64;
   const double small = check().predicted;

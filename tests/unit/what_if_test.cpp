@@ -124,6 +124,25 @@ TEST(Explain, GroupsSumToTheStep) {
   }
 }
 
+// Half of the experts are never chosen: eight tokens touch at most the other half.
+TEST(RecordedRouting, TakesTheSharesThatRoutersShowed) {
+  const ModelSpec model = hand_model({.experts = 8, .experts_used = 2, .expert_ffn = 256});
+  auto shares = std::make_shared<ExpertShares>();
+  shares->layers.assign(4, {0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0});
+  shares->layers[1].clear();  // not recorded
+  const Step step{8, 1, 0, 8};
+  const Routing r = recorded_routing(model, step, *shares);
+  EXPECT_TRUE(r.recorded);
+  EXPECT_NEAR(r.distinct_experts[0], 4 * (1 - std::pow(0.5, 8)), 1e-12);
+  EXPECT_EQ(r.distinct_experts[1], expected_routing(model, step).distinct_experts[1]);
+  Scenario s = scenario(1, 0, 8);
+  const Throughput assumed = predict_decode(hand_machine(), hand_backend(), model, s);
+  s.shares = shares;
+  const Throughput recorded = predict_decode(hand_machine(), hand_backend(), model, s);
+  EXPECT_GT(recorded.ts, assumed.ts);
+  EXPECT_LT(recorded.ts_high / recorded.ts, assumed.ts_high / assumed.ts);
+}
+
 TEST(Speculative, FollowsTheFormulaOfARound) {
   const ModelSpec model = hand_model({}), draft = hand_model({.layers = 1});
   const Machine m = hand_machine();
@@ -191,9 +210,8 @@ TEST(Serve, AMixedStepStreamsTheWeightsOnce) {
   const Machine m = hand_machine();
   const Backend b = hand_backend();
   const ModelSpec model = hand_model({.layers = 8, .hidden = 2048, .ffn = 8192});
-  const KvConfig kv = scenario(1).kv;
-  const Seconds alone = mixed_step(m, b, model, kv, 256, 0, 0, 0, 0);
-  const Seconds mixed = mixed_step(m, b, model, kv, 256, 0, 4, 1000, 0);
+  const Seconds alone = mixed_step(m, b, model, scenario(1), 256, 0, 0, 0);
+  const Seconds mixed = mixed_step(m, b, model, scenario(1), 256, 0, 4, 1000);
   const Seconds decode = step_seconds(m, b, model, {4, 1, 1000, 4});
   EXPECT_EQ(alone, step_seconds(m, b, model, {1, 256, 0, 1}));
   EXPECT_GT(mixed, alone);

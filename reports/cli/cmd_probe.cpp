@@ -1,0 +1,467 @@
+// bandwall probe: times of tokens of any OpenAI-compatible server, measured beside predicted.
+#include <fmt/format.h>
+
+#include <cctype>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "configs/model_names.h"
+#include "hwmodel/error.h"
+#include "reports/cli/commands.h"
+#include "reports/cli/common.h"
+#include "reports/cli/probe_client.h"
+#include "reports/probe_report.h"
+
+namespace bandwall {
+namespace {
+
+using Json = nlohmann::json;
+
+// Common words: with a blank before them each is one token of nearly every vocabulary.
+constexpr const char* kWords[] = {
+    "time",     "year",  "people", "way",     "day",    "man",      "thing",  "woman",
+    "life",     "child", "world",  "school",  "state",  "family",   "group",  "country",
+    "hand",     "part",  "place",  "case",    "week",   "company",  "system", "program",
+    "question", "work",  "number", "night",   "point",  "home",     "water",  "room",
+    "mother",   "area",  "money",  "story",   "fact",   "month",    "lot",    "right",
+    "study",    "book",  "eye",    "job",     "word",   "business", "issue",  "side",
+    "kind",     "head",  "house",  "service", "friend", "father",   "power",  "hour",
+    "game",     "line",  "end",    "member",  "law",    "car",      "city",   "name"};
+
+struct Test {
+  std::int64_t n_prompt = 0, depth = 0, concurrency = 1;
+};
+
+struct Plan {
+  std::string form;
+  std::vector<Test> tests;
+  std::int64_t n_gen = 0, repetitions = 0;
+  Scenario scenario;
+  std::optional<Target> target;
+  std::optional<ModelChoice> model;  // known before the server is asked
+};
+
+// The server as the first requests showed it.
+struct Server {
+  std::string model, kind, endpoint;
+  std::int64_t model_bytes = 0;
+  bool plain = false;          // it refuses stream_options and ignore_eos
+  double base = 0, slope = 1;  // prompt tokens = base + slope * words
+  bool counts = true;
+};
+
+class Words {
+ public:
+  explicit Words(std::uint64_t seed) : random_(seed) {}
+  std::string some(std::int64_t n) {
+    std::string text;
+    for (std::int64_t i = 0; i < n; ++i) {
+      text += i > 0 ? " " : "";
+      text += kWords[random_() % std::size(kWords)];
+    }
+    return text;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+Plan make_plan(const Arguments& a) {
+  Plan plan;
+  plan.form = a.choice("output", {"text", "md", "json", "csv"});
+  plan.n_gen = a.integer("n-gen", 2, 1 << 20);
+  plan.repetitions = a.integer("repetitions", 1, 1000);
+  for (const std::int64_t depth : a.integers("n-depth", 0, 1 << 22)) {
+    for (const std::int64_t prompt : a.integers("n-prompt", 1, 1 << 22)) {
+      for (const std::int64_t c : a.integers("concurrency", 1, 256)) {
+        plan.tests.push_back({prompt, depth, c});
+      }
+    }
+  }
+  plan.scenario.kv = kv_config(a);
+  plan.scenario.n_ubatch = a.integer("ubatch-size", 1, 1 << 20);
+  if (a.has("machine")) {
+    plan.target =
+        choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
+  } else if (a.has("backend") || a.has("shape") || a.has("mix")) {
+    throw Error::input("probe",
+                       "--backend, --shape and --mix serve the prediction, which needs "
+                       "--machine too");
+  }
+  if (a.has("mix") && !a.has("shape")) {
+    throw Error::input("--mix", "needs --shape, the model that it quantizes");
+  }
+  if (plan.target && a.has("shape"))
+    plan.model.emplace(choose_model(a.text("shape"), a.text("mix")));
+  return plan;
+}
+
+std::string api_key(const Arguments& a) {
+  if (a.has("api-key")) return a.text("api-key");
+  const char* key = std::getenv("BANDWALL_API_KEY");
+  return key != nullptr ? key : "";
+}
+
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+// Who serves, by the owner that its list of models names.
+std::string kind_of(const std::string& owner) {
+  if (owner == "llamacpp") return "llama.cpp";
+  if (owner == "vllm") return "vLLM";
+  if (owner == "library") return "Ollama";
+  if (owner == "sglang") return "SGLang";
+  if (owner == "tensorrt_llm") return "TensorRT-LLM";
+  return "";
+}
+
+// Ollama runs llama.cpp; a server of unknown kind contradicts nothing.
+bool same_software(const std::string& kind, const std::string& backend) {
+  std::string wanted = kind == "Ollama" ? "llama.cpp" : kind;
+  for (char& c : wanted) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return backend.starts_with(wanted) || (kind == "Ollama" && backend.starts_with("ollama"));
+}
+
+void take_model(const Json& entry, Server& server) {
+  const auto text = [&](const char* key) {
+    const auto found = entry.find(key);
+    return found != entry.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  server.model = text("id");
+  server.kind = kind_of(text("owned_by"));
+  const auto meta = entry.find("meta");
+  if (meta == entry.end() || !meta->is_object()) return;
+  const auto size = meta->find("size");
+  if (size != meta->end() && size->is_number_unsigned() && *size < std::uint64_t{1} << 50) {
+    server.model_bytes = size->get<std::int64_t>();
+  }
+}
+
+// The model to ask for: the one that is named, else the only one that the server lists.
+void find_served_model(const ProbeClient& client, const std::optional<std::string>& wanted,
+                       Server& server) {
+  const ProbeClient::Answer answer = client.get("/models");
+  const Json list = Json::parse(answer.status == 200 ? answer.body : "", nullptr, false);
+  if (wanted) server.model = *wanted;
+  if (!list.is_object() || !list.contains("data") || !list["data"].is_array()) {
+    if (wanted && (answer.status == 200 || answer.status == 404)) return;
+    if (answer.status != 200) client.refuse("/models", answer);
+    throw Error::running("--url", "/models is no list of models in JSON: '" +
+                                      answer.body.substr(0, 200) +
+                                      "'; is this the address of an OpenAI API?");
+  }
+  std::vector<std::string> names;
+  for (const Json& entry : list["data"]) {
+    if (!entry.is_object()) continue;
+    Server one;
+    take_model(entry, one);
+    names.push_back(one.model);
+    if (wanted ? one.model == *wanted : names.size() == 1) {
+      server.model = one.model;
+      server.kind = one.kind;
+      server.model_bytes = one.model_bytes;
+    } else if (server.kind.empty()) {
+      server.kind = one.kind;
+    }
+  }
+  if (wanted || names.size() == 1) return;
+  names.resize(std::min<std::size_t>(names.size(), 20));
+  throw Error::input("--model", names.empty()
+                                    ? "the server lists no model; name the one it serves"
+                                    : fmt::format("the server has several models: {}; name one",
+                                                  fmt::join(names, ", ")));
+}
+
+std::string body_of(const Server& server, const std::string& prompt, std::int64_t n_gen,
+                    bool reuse = false) {
+  Json body = {
+      {"model", server.model}, {"max_tokens", n_gen}, {"temperature", 0}, {"stream", true}};
+  if (server.endpoint == "/completions") {
+    body["prompt"] = prompt;
+  } else {
+    body["messages"] = Json::array({{{"role", "user"}, {"content", prompt}}});
+  }
+  if (!server.plain) {
+    body["stream_options"] = {{"include_usage", true}};
+    body["ignore_eos"] = true;
+    body["cache_prompt"] = reuse;  // llama-server: not even a first token in common
+  }
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+ProbeRound ask(const ProbeClient& client, const Server& server,
+               const std::vector<std::string>& prompts, std::int64_t n_gen, bool reuse = false) {
+  std::vector<std::string> bodies;
+  for (const std::string& p : prompts) bodies.push_back(body_of(server, p, n_gen, reuse));
+  ProbeRound round;
+  for (ProbeClient::Answer& a : client.post_together(server.endpoint, bodies)) {
+    if (a.status != 200 || !a.streamed) client.refuse(server.endpoint, a);
+    round.answers.push_back(std::move(a.tokens));
+  }
+  return round;
+}
+
+// Finds the endpoint and the fields that the server takes.
+void first_contact(const ProbeClient& client, const std::string& endpoint, Words& words,
+                   Server& server) {
+  std::vector<std::string> endpoints = {"/completions", "/chat/completions"};
+  if (endpoint == "completions") endpoints.pop_back();
+  if (endpoint == "chat") endpoints.erase(endpoints.begin());
+  ProbeClient::Answer refused;
+  for (const std::string& e : endpoints) {
+    for (const bool plain : {false, true}) {
+      server.endpoint = e;
+      server.plain = plain;
+      ProbeClient::Answer a = client.post_together(e, {body_of(server, words.some(8), 2)}).front();
+      if (a.status == 200 && a.streamed) return;
+      refused = std::move(a);
+      if (refused.status != 400 && refused.status != 422) break;
+    }
+    const bool elsewhere = refused.status == 404 || refused.status == 405 || refused.status == 501;
+    if (!elsewhere) break;
+  }
+  client.refuse(server.endpoint, refused);
+}
+
+// Two short prompts give the tokens per word and those that the server adds.
+void learn_prompt_length(const ProbeClient& client, Words& words, Server& server) {
+  constexpr std::int64_t kShort = 8, kLong = 72;
+  std::optional<std::int64_t> n[2];
+  for (const int i : {0, 1}) {
+    const ProbeRound r = ask(client, server, {words.some(i == 0 ? kShort : kLong)}, 2);
+    n[i] = r.answers.front().stream.prompt_tokens;
+  }
+  server.counts = n[0] && n[1] && *n[1] > *n[0];
+  if (!server.counts) return;
+  server.slope = static_cast<double>(*n[1] - *n[0]) / (kLong - kShort);
+  server.base = static_cast<double>(*n[0]) - server.slope * kShort;
+}
+
+std::int64_t words_for(const Server& server, std::int64_t tokens) {
+  const double words = (static_cast<double>(tokens) - server.base) / server.slope;
+  return std::max<std::int64_t>(1, std::llround(words));
+}
+
+// One test: prefixes of `depth` tokens are brought into the cache first, each stream its own.
+std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const Plan& plan,
+                                const Test& t, Words& words) {
+  const auto streams = static_cast<std::size_t>(t.concurrency);
+  std::vector<std::string> prefixes(streams);
+  const std::int64_t before = t.depth > 0 ? words_for(server, t.depth) : 0;
+  if (before > 0) {
+    for (std::string& p : prefixes) p = words.some(before) + " ";
+    progress(fmt::format("depth {} x{}", t.depth, t.concurrency));
+    ask(client, server, prefixes, 1, true);
+  }
+  std::vector<ProbeRound> rounds;
+  for (std::int64_t r = -1; r < plan.repetitions; ++r) {  // the first warms up and is not kept
+    progress(fmt::format("prompt {} depth {} x{}: {} of {}", t.n_prompt, t.depth, t.concurrency,
+                         r + 1, plan.repetitions));
+    const std::int64_t total = words_for(server, t.depth + t.n_prompt);
+    std::vector<std::string> prompts = prefixes;
+    const std::int64_t added = std::max<std::int64_t>(1, total - before);
+    for (std::string& p : prompts) p += words.some(added);
+    const std::int64_t n_gen = r < 0 ? std::min<std::int64_t>(plan.n_gen, 8) : plan.n_gen;
+    ProbeRound round = ask(client, server, prompts, n_gen, t.depth > 0);
+    if (r >= 0) {
+      rounds.push_back(std::move(round));
+    } else if (const auto n = round.answers.front().stream.prompt_tokens; server.counts && n) {
+      const double per_word =
+          (static_cast<double>(*n) - server.base) / static_cast<double>(before + added);
+      if (per_word > 0) server.slope = per_word;
+    }
+  }
+  progress_done();
+  return rounds;
+}
+
+void foretell(const Plan& plan, ProbeRow& row) {
+  // How several prompts share a step is the server's choice: their sum has no prediction.
+  if (!plan.target || !plan.model || (row.prefill && row.concurrency > 1)) return;
+  Scenario s = plan.scenario;
+  s.depth = row.depth;
+  s.batch = row.concurrency;
+  (row.prefill ? s.n_prompt : s.n_gen) = row.n_tokens;
+  const Target& t = *plan.target;
+  row.predicted = row.prefill ? predict_prefill(t.machine, t.backend, plan.model->spec, s)
+                              : predict_decode(t.machine, t.backend, plan.model->spec, s);
+}
+
+void add_rows(const Plan& plan, const Test& t, const std::vector<ProbeRound>& rounds,
+              std::vector<ProbeRow>& rows) {
+  const ProbeMeasures m = measures(rounds);
+  const auto prompt = m.counted_prompts ? std::llround(m.prompt_tokens) : t.n_prompt + t.depth;
+  ProbeRow pp;
+  pp.prefill = true;
+  pp.concurrency = t.concurrency;
+  pp.measures = m;
+  const bool known = m.counted_prompts && (m.knows_cached || t.depth == 0);
+  pp.depth = m.knows_cached ? std::llround(m.cached_tokens) : known ? 0 : t.depth;
+  pp.n_tokens = std::max<std::int64_t>(1, prompt - pp.depth);
+  if (known) pp.samples = m.prefill_ts;
+  foretell(plan, pp);
+  rows.push_back(std::move(pp));
+  ProbeRow tg;
+  tg.concurrency = t.concurrency;
+  tg.measures = m;
+  tg.depth = prompt;
+  tg.n_tokens = std::llround(m.generated);
+  tg.samples = m.decode_ts;
+  foretell(plan, tg);
+  rows.push_back(std::move(tg));
+}
+
+void choose_shape(const Arguments& a, const Server& server, Plan& plan) {
+  if (!plan.target || plan.model) return;
+  const std::optional<std::string> shape = shape_named(server.model);
+  if (!shape) {
+    throw Error::input("--shape",
+                       fmt::format("the server's model '{}' is none that is shipped; name a model "
+                                   "or a file for the prediction (bandwall show model lists them)",
+                                   printable(server.model)));
+  }
+  plan.model.emplace(choose_model(*shape, a.text("mix")));
+}
+
+ProbeSubject describe(const Plan& plan, const Server& server, const ProbeClient& client,
+                      const std::vector<ProbeRow>& rows) {
+  ProbeSubject s;
+  s.url = client.shown();
+  s.endpoint = server.endpoint;
+  s.server = server.kind;
+  s.model = printable(server.model);
+  s.model_bytes = server.model_bytes;
+  s.test_time = utc_now();
+  for (const ProbeRow& r : rows) {
+    if (!r.measures.counted_prompts) {
+      s.notes.push_back(
+          "the server does not count prompt tokens: lengths are those asked for, one "
+          "per word, and prefill has no rate");
+      break;
+    }
+  }
+  for (const ProbeRow& r : rows) {
+    if (!r.measures.counted_tokens) {
+      s.notes.push_back("the server sends no usage: generated tokens are counted by chunks");
+      break;
+    }
+  }
+  if (server.plain) {
+    s.notes.push_back(
+        "the server takes neither stream_options nor ignore_eos; answers may end "
+        "before -n tokens");
+  }
+  if (!plan.target) {
+    s.notes.push_back("no prediction: name the server's machine with --machine");
+    return s;
+  }
+  const Target& t = *plan.target;
+  s.machine = t.machine.name;
+  s.backend = t.backend.name;
+  s.shape = plan.model->title;
+  s.quant = plan.model->spec.quantization;
+  const KvConfig& kv = plan.scenario.kv;
+  s.kv_type = kv.k == kv.v ? kv.k->name : fmt::format("{}/{}", kv.k->name, kv.v->name);
+  s.n_ubatch = plan.scenario.n_ubatch;
+  s.predicted_for = fmt::format("{} ({}) on {}, {}: basis {}", s.shape,
+                                gb_and_gib(bytes(plan.model->spec.weight_bytes())), t.machine.title,
+                                t.backend.title, name(rows.back().predicted->basis));
+  if (!same_software(server.kind, t.backend.name)) {
+    s.notes.push_back(
+        fmt::format("the server is {}, the prediction is for {}: --backend names "
+                    "another software stack",
+                    server.kind, t.backend.name));
+  }
+  const auto own = static_cast<double>(plan.model->spec.weight_bytes());
+  if (server.model_bytes > 0 &&
+      std::abs(own / static_cast<double>(server.model_bytes) - 1) > 0.03) {
+    s.notes.push_back(fmt::format(
+        "the server's model has {}, the predicted one {}: another "
+        "quantization? (--shape, --mix)",
+        gb_and_gib(bytes(server.model_bytes)), gb_and_gib(bytes(plan.model->spec.weight_bytes()))));
+  }
+  return s;
+}
+
+int run_probe(const Arguments& a) {
+  Plan plan = make_plan(a);
+  const ProbeClient client(a.text("url"), api_key(a), Seconds(a.number("timeout", 0.1, 86400)));
+  const std::string endpoint = a.choice("endpoint", {"auto", "completions", "chat"});
+  const std::uint64_t seed =
+      a.has("seed")
+          ? static_cast<std::uint64_t>(a.integer("seed", 0, INT64_MAX))
+          : static_cast<std::uint64_t>(std::random_device{}()) << 32 | std::random_device{}();
+  Words words(seed);
+  Server server;
+  find_served_model(client, a.optional_text("model"), server);
+  choose_shape(a, server, plan);
+  first_contact(client, endpoint, words, server);
+  learn_prompt_length(client, words, server);
+  std::vector<ProbeRow> rows;
+  for (const Test& t : plan.tests) {
+    add_rows(plan, t, measure(client, server, plan, t, words), rows);
+  }
+  const ProbeSubject subject = describe(plan, server, client, rows);
+  fmt::print("{}", plan.form == "json"  ? probe_json(subject, rows)
+                   : plan.form == "csv" ? probe_csv(subject, rows)
+                                        : probe_text(subject, rows, plan.form == "md"));
+  return kExitDone;
+}
+
+}  // namespace
+
+CommandSpec command_probe() {
+  CommandSpec c{
+      "probe",
+      "probe --url http://HOST:PORT/v1 [--machine M] [-p N,..] [-n N] [-d N,..] [OPTIONS]",
+      "TTFT, ITL and tok/s of any OpenAI-compatible server, measured beside predicted",
+      0,
+      0,
+      {},
+      run_probe};
+  c.options = {
+      {"url", "URL", "http://127.0.0.1:8080/v1", "the server's API; /v1 when it has no path"},
+      {"model,m", "NAME", "", "the model to ask for (the only one that the server lists)"},
+      {"machine,M", "NAME", "",
+       "what the server runs on, for the prediction: a shipped machine, a YAML file or 'this'"},
+      {"backend", "NAME", "", "its software stack; the machine's usual one when not given"},
+      {"shape", "MODEL", "",
+       "the model to predict for, as in bandwall predict (by the server's name when not given)"},
+      option_mix(),
+      {"n-prompt,p", "N,..", "512", "prompt tokens"},
+      {"n-gen,n", "N", "64", "tokens to generate"},
+      {"n-depth,d", "N,..", "0",
+       "tokens sent before, as a prefix for the server's cache; whether it reused them is taken "
+       "from its answer"},
+      {"concurrency,c", "N,..", "1", "requests at the same time"},
+      {"repetitions,r", "N", "3", "repetitions of each test, after a warm-up"},
+      {"endpoint", "NAME", "auto", "completions, chat, or auto: the first that the server has"},
+      {"api-key", "KEY", "", "bearer token (or BANDWALL_API_KEY in the environment)"},
+      {"timeout", "SECONDS", "300", "limit of each request, connecting included"},
+      {"seed", "N", "", "of the random words (another one in every run, so that no cache helps)"},
+      option_kv_k(),
+      option_kv_v(),
+      option_ubatch(),
+      option_profile(),
+      option_output("text", "text, md, json, csv")};
+  return c;
+}
+
+}  // namespace bandwall
