@@ -198,7 +198,11 @@ void fit_long_attention(const std::vector<FormatSamples>& all, Backend& b) {
     terms.push_back({activations(*s), s->row.flops.value()});
     times.push_back(s->seconds());
   }
-  const Fit fit = fit_non_negative(terms, times, 2);
+  Fit fit = fit_non_negative(terms, times, 2);
+  if (fit.figures[1].value <= 0) {  // prompts of one length: all of the time is that of scores
+    for (std::vector<double>& row : terms) row[0] = 0;
+    fit = fit_non_negative(terms, times, 2);
+  }
   const std::string note =
       fmt::format("engine, prompts, both rates fitted together, error {:.0f} %", 100 * fit.error);
   if (fit.figures[0].value > 0) {
