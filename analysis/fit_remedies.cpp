@@ -262,7 +262,9 @@ std::optional<double> decode_speed(const Machine& machine, const Backend& backen
     one->devices = 1;
   }
   const Machine& works = one ? *one : machine;
-  const Backend fitted = backend_for(backend, works);
+  std::optional<Backend> borrowed;
+  if (!is_fitted(backend, works)) borrowed = backend_for(backend, works);
+  const Backend& fitted = borrowed ? *borrowed : backend;
   const PricingContext context =
       pricing_context(works, fitted, model, options.kv, step.plan, step.routing, 0);
   const bool all_on_device = placement.host_weights == 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -203,7 +204,9 @@ Routing routing_of(const Backend& backend, const ModelSpec& model, const Step& s
 Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const KvConfig& kv, const Step& step, const Routing& routing, int threads) {
   const Plan plan = plan_step(model, kv, step, routing);
-  const Backend fitted = backend_for(backend, machine);
+  std::optional<Backend> borrowed;
+  if (!is_fitted(backend, machine)) borrowed = backend_for(backend, machine);
+  const Backend& fitted = borrowed ? *borrowed : backend;
   const PricingContext context =
       pricing_context(machine, fitted, model, kv, plan, routing, threads);
   Prediction p;

@@ -124,8 +124,12 @@ const std::vector<std::string>& limit_words() {
   return words;
 }
 
+bool is_fitted(const Backend& backend, const Machine& machine) {
+  return backend.machine.empty() || backend.machine == single_name(machine.name);
+}
+
 Backend backend_for(const Backend& backend, const Machine& machine) {
-  if (backend.machine.empty() || backend.machine == single_name(machine.name)) return backend;
+  if (is_fitted(backend, machine)) return backend;
   const Borrower borrower(backend, machine);
   Backend b = backend;
   b.calibrated = false;

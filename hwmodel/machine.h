@@ -185,5 +185,7 @@ struct Backend {
 // achievable bandwidths, compute and element rates times the ratio of bf16 rates, fixed costs as
 // they are; calibrated = false and every source derived. Rates that cannot be scaled are left out.
 Backend backend_for(const Backend& backend, const Machine& machine);
+// True when backend_for() would change nothing.
+bool is_fitted(const Backend& backend, const Machine& machine);
 
 }  // namespace bandwall

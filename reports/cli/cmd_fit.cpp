@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <map>
 
 #include "analysis/fit_remedies.h"
 #include "analysis/fit_together.h"
@@ -53,8 +54,7 @@ int one_model(const Arguments& a, const std::string& text, const Target& target)
 }
 
 RankRow rank_row(const ModelSpec& model, const Target& target, const FitOptions& o,
-                 const DecodeStep& step) {
-  const Placement p = placed(target.machine, model, o);
+                 const Placement& p, const DecodeStep& step) {
   const FitReport f = fit_quick(target.machine, model, p, o);
   RankRow row;
   row.mix = model.quantization;
@@ -95,7 +95,8 @@ int one_model_on_many(const Arguments& a, const std::string& text,
   std::vector<RankRow> rows;
   for (const Target& t : targets) {
     const FitOptions o = fit_options(a, t);
-    rows.push_back(rank_row(model.spec, t, o, decode_step(model.spec, o.kv)));
+    rows.push_back(rank_row(model.spec, t, o, placed(t.machine, model.spec, o),
+                            decode_step(model.spec, o.kv)));
     rows.back().model = name;
   }
   fmt::print("{}", rank_table(rows, form_of(a)));
@@ -121,8 +122,11 @@ std::vector<RankRow> rows_of(const std::string& name, const std::vector<Target>&
   std::vector<RankRow> rows;
   for (const ModelSpec& spec : mixes_of(load_model_shape(name), mix)) {
     const DecodeStep step = decode_step(spec, options.front().kv);
+    std::map<int, Placement> placements;  // the options are alike but for the machine's devices
     for (std::size_t i = 0; i < targets.size(); ++i) {
-      rows.push_back(rank_row(spec, targets[i], options[i], step));
+      auto [p, fresh] = placements.try_emplace(targets[i].machine.devices);
+      if (fresh) p->second = placed(targets[i].machine, spec, options[i]);
+      rows.push_back(rank_row(spec, targets[i], options[i], p->second, step));
       rows.back().model = name;
     }
   }
