@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "analysis/predict.h"
+#include "analysis/pricing.h"
 
 namespace bandwall {
 namespace {
@@ -11,11 +12,11 @@ BytesPerSecond fastest(const RateCurve& curve) {
   return best;
 }
 
-// Working sets from twice the last cache on live in memory.
+// Working sets from the size of the last cache on live in memory for the most part.
 Bytes memory_sized(const Machine& machine) {
   Bytes largest;
   for (const CacheLevel& c : machine.caches) largest = std::max(largest, c.capacity.value);
-  return largest * 2;
+  return largest;
 }
 
 void scale(std::vector<RateCurve>& curves, Bytes from, double factor) {
@@ -29,13 +30,16 @@ void scale(std::vector<RateCurve>& curves, Bytes from, double factor) {
 
 }  // namespace
 
-void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now) {
+void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now, int threads) {
   MemoryPool& pool = machine.pools.front();
-  if (!(now > BytesPerSecond(0)) || !(pool.achievable.value > BytesPerSecond(0))) return;
-  const double factor = now / pool.achievable.value;
+  const BytesPerSecond then = machine.read_curves.empty()
+                                  ? pool.achievable.value
+                                  : achievable_bandwidth(machine, Bytes(1e15), threads);
+  if (!(now > BytesPerSecond(0)) || !(then > BytesPerSecond(0))) return;
+  const double factor = now / then;
   const Bytes from = memory_sized(machine);
-  pool.achievable.value = now;
-  pool.peak.value = std::max(pool.peak.value, now);
+  pool.achievable.value = pool.achievable.value * factor;
+  pool.peak.value = std::max(pool.peak.value, pool.achievable.value);
   scale(machine.read_curves, from, factor);
   for (auto& [format, curves] : backend.stream_curves) scale(curves, from, factor);
   for (auto& [format, rate] : backend.stream) rate.value = rate.value * factor;

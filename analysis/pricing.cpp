@@ -45,7 +45,13 @@ std::optional<BytesPerSecond> stream_row(const PricingContext& c, const std::str
   return std::nullopt;
 }
 
-FoundRate weight_rate(const PricingContext& c, Format format, Bytes working_set) {
+// Rows of a format may have a twin for the matrices of experts.
+std::string expert_key(Format format) { return std::string(name(format)) + ".experts"; }
+
+FoundRate weight_rate(const PricingContext& c, Format format, bool expert, Bytes working_set) {
+  if (expert) {
+    if (auto own = stream_row(c, expert_key(format), working_set)) return {*own, true};
+  }
   if (auto own = stream_row(c, std::string(name(format)), working_set)) return {*own, true};
   if (auto other = stream_row(c, "default", working_set)) return {*other, false};
   const BytesPerSecond memory = achievable_bandwidth(*c.machine, working_set, c.threads);
@@ -58,8 +64,17 @@ const Sourced<T>* row(const std::map<std::string, Sourced<T>>& rows, std::string
   return it == rows.end() ? nullptr : &it->second;
 }
 
+// Rates of KV streams are of memory; cells that stay in a cache between two steps are read faster,
+// by as much as plain reading is.
+double cache_gain(const PricingContext& c) {
+  if (c.machine->read_curves.empty()) return 1;
+  const BytesPerSecond here = achievable_bandwidth(*c.machine, c.working_set, c.threads);
+  const BytesPerSecond far = achievable_bandwidth(*c.machine, Bytes(1e15), c.threads);
+  return std::max(1.0, here / far);
+}
+
 BytesPerSecond kv_rate(const PricingContext& c, std::string_view format, PricingGaps& gaps) {
-  if (const auto* own = row(c.backend->kv_stream, format)) return own->value;
+  if (const auto* own = row(c.backend->kv_stream, format)) return own->value * cache_gain(c);
   gaps.kv_formats.insert(std::string(format));
   if (const auto* other = row(c.backend->kv_stream, "default")) return other->value;
   return achievable_bandwidth(*c.machine, c.working_set, c.threads) *
@@ -70,7 +85,7 @@ BytesPerSecond kv_rate(const PricingContext& c, std::string_view format, Pricing
 // bytes. It holds for steps of at most two tokens per sequence; longer steps expand the cells first
 // and use the matrix path.
 const Sourced<ElementsPerSecond>* element_roof(const PricingContext& c, const KvFormat& format) {
-  if (c.step.tokens_per_sequence > 2) return nullptr;
+  if (c.step.tokens_per_sequence > 2 || row(c.backend->kv_scores, format.name)) return nullptr;
   if (const auto* own = row(c.backend->kv_elements, format.name)) return own;
   return format.quantized ? row(c.backend->kv_elements, "default") : nullptr;
 }
@@ -80,6 +95,12 @@ struct KvPart {
   double share;     // of the bytes
   double elements;  // of the scores
 };
+
+Seconds score_time(const PricingContext& c, const Op& op, const KvPart& part) {
+  const auto* rate = row(c.backend->kv_scores, part.format->name);
+  if (rate == nullptr || c.step.tokens_per_sequence > 2) return Seconds(0);
+  return op.kv_scores * part.elements / (rate->value * devices(c));
+}
 
 void price_kv(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& gaps) {
   const Bytes moved = op.traffic.kv_read + op.traffic.kv_written;
@@ -95,6 +116,7 @@ void price_kv(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& 
     const Seconds by_bytes =
         moved * part.share / (kv_rate(c, part.format->name, gaps) * devices(c));
     cost.kv += by_bytes;
+    cost.compute += score_time(c, op, part);
     if (const auto* roof = element_roof(c, *part.format)) {
       const Seconds by_elements = op.kv_scores * part.elements / (roof->value * devices(c));
       if (!(by_elements > by_bytes)) continue;
@@ -119,7 +141,10 @@ std::optional<GemmRate> borrowed_gemm(const Machine& machine) {
 }
 
 std::optional<GemmRate> gemm_rate(const PricingContext& c, std::string_view format,
-                                  PricingGaps& gaps) {
+                                  PricingGaps& gaps, bool expert = false) {
+  if (expert) {
+    if (const auto* own = row(c.backend->gemm, std::string(format) + ".experts")) return own->value;
+  }
   if (const auto* own = row(c.backend->gemm, format)) return own->value;
   if (const auto* other = row(c.backend->gemm, "default")) return other->value;
   gaps.no_gemm_rate = true;
@@ -127,10 +152,9 @@ std::optional<GemmRate> gemm_rate(const PricingContext& c, std::string_view form
 }
 
 // Flops of the rows after the first of n, at the rate that n rows reach.
-Seconds after_first_row(Flops flops, double n, GemmRate gemm, double device_count) {
+Seconds after_first_row(Flops flops, double n, const GemmRate& gemm, double device_count) {
   if (!(n > 1) || !(gemm.rate > FlopsPerSecond(0))) return Seconds(0);
-  const FlopsPerSecond reached = gemm.rate * (device_count * n / (n + gemm.n_half));
-  return flops * ((n - 1) / n) / reached;
+  return flops * ((n - 1) / n) / (gemm.at(n) * device_count);
 }
 
 void price_streams(const PricingContext& c, const Op& op, OpCost& cost, PricingGaps& gaps) {
@@ -139,7 +163,7 @@ void price_streams(const PricingContext& c, const Op& op, OpCost& cost, PricingG
   const BytesPerSecond memory = achievable_bandwidth(*c.machine, working_set, c.threads);
   for (const WeightStream& stream : op.streams) {
     if (!(stream.bytes > Bytes(0))) continue;
-    const FoundRate found = weight_rate(c, stream.format, working_set);
+    const FoundRate found = weight_rate(c, stream.format, expert, working_set);
     // Vectors of a norm or a bias ride on the op's fixed cost; a missing F32 row is no gap there.
     if (!found.own && stream.matrices > 0) gaps.formats.insert(std::string(name(stream.format)));
     const Seconds streamed = stream.bytes / (found.rate * devices(c));
@@ -151,7 +175,7 @@ void price_streams(const PricingContext& c, const Op& op, OpCost& cost, PricingG
       cost.weights += streamed;
     }
     if (stream.rows_of_x > 1 && stream.flops > Flops(0)) {
-      if (const auto gemm = gemm_rate(c, name(stream.format), gaps)) {
+      if (const auto gemm = gemm_rate(c, name(stream.format), gaps, expert)) {
         cost.compute += after_first_row(stream.flops, stream.rows_of_x, *gemm, devices(c));
       }
     }

@@ -21,7 +21,10 @@ void scale_rows(std::map<std::string, Sourced<T>>& rows, double factor) {
 }
 template <>
 void scale_rows(std::map<std::string, Sourced<GemmRate>>& rows, double factor) {
-  for (auto& [key, row] : rows) row.value.rate = row.value.rate * factor;
+  for (auto& [key, row] : rows) {
+    row.value.rate = row.value.rate * factor;
+    for (GemmPoint& p : row.value.points) p.rate = p.rate * factor;
+  }
 }
 
 // A figure by its name and what changes it in a copy of the machine and the backend.
@@ -91,6 +94,7 @@ std::vector<Figure> figures_of(const Machine& m, const Backend& b) {
   }
   add_rows(figures, "kv_stream", &Backend::kv_stream, b);
   add_rows(figures, "kv_elements", &Backend::kv_elements, b);
+  add_rows(figures, "kv_scores", &Backend::kv_scores, b);
   add_rows(figures, "gemm", &Backend::gemm, b);
   add_one(figures, "attention_rate", &Backend::attention_rate, b);
   add_rows(figures, "op_seconds", &Backend::op_seconds, b);
@@ -107,7 +111,7 @@ void set_memory_bandwidth(Machine& machine, Backend& backend, BytesPerSecond pea
   BANDWALL_CHECK(!machine.pools.empty());
   MemoryPool& pool = machine.pools.front();
   const BytesPerSecond reached = pool.achievable.value * (peak / pool.peak.value);
-  follow_bandwidth(machine, backend, reached);
+  follow_bandwidth(machine, backend, reached, backend.threads);
   pool.peak.value = peak;
   for (Sourced<BytesPerSecond>* figure : {&pool.peak, &pool.achievable}) {
     figure->source = {Source::Kind::Assumed, "set by hand"};
@@ -121,6 +125,7 @@ void scale_compute(Machine& machine, Backend& backend, double factor) {
   }
   scale_rows(backend.gemm, factor);
   scale_rows(backend.kv_elements, factor);
+  scale_rows(backend.kv_scores, factor);
   if (backend.attention_rate) {
     backend.attention_rate->value = backend.attention_rate->value * factor;
   }

@@ -100,6 +100,8 @@ void read_schema(Reader& root) {
                                             : "use a newer program"));
 }
 
+constexpr std::string_view kHashKey = "hash:";
+
 bool is_profile(const Reader& root) {
   const std::vector<std::string> keys = root.keys();
   return std::find(keys.begin(), keys.end(), "backend") != keys.end();
@@ -114,6 +116,10 @@ ProfileFile read_profile(Reader& root) {
   profile.machine = read_machine(machine);
   Reader backend = root.child("backend");
   profile.backend = read_backend(backend);
+  for (Reader& other : root.children("other_threads")) {
+    profile.other_threads.push_back(read_backend(other));
+  }
+  root.optional_text("hash");  // compared with the text by parse_profile_file
   return profile;
 }
 
@@ -213,7 +219,28 @@ ClaimFile parse_claims(std::string_view text, std::string file_name) {
   return parsed(text, std::move(file_name), read_claims);
 }
 
+std::string profile_hash(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.size(), text.find('\n') + 1);
+    const std::string_view line = text.substr(0, end == 0 ? text.size() : end);
+    text.remove_prefix(line.size());
+    if (line.starts_with(kHashKey)) continue;
+    for (const char c : line) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
 ProfileFile parse_profile_file(std::string_view text, std::string file_name) {
+  const std::size_t at = text.rfind("\n" + std::string(kHashKey));
+  if (at != std::string_view::npos) {
+    const std::string wanted = profile_hash(text);
+    if (text.find(wanted, at) == std::string_view::npos) {
+      throw Error::input(file_name, fmt::format("was changed after it was measured (hash {}); "
+                                                "calibrate again, or take out its line 'hash'",
+                                                wanted));
+    }
+  }
   return parsed(text, std::move(file_name), read_profile);
 }
 

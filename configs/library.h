@@ -48,16 +48,19 @@ std::string write_backend(const Backend& backend);
 // Without published mixes (Q4_K_M where one was the default); the hyper-parameters get the note.
 std::string write_model_shape(const ModelShape& shape, std::string_view note);
 
-// A calibrated host in one file: {schema, date, environment, spread, machine: {}, backend: {}}.
-// parse_machine and parse_backend read their part of such a file too.
+// A calibrated host in one file: {schema, date, environment, spread, machine: {}, backend: {},
+// other_threads: [], hash}. parse_machine and parse_backend read their part of such a file too.
+// hash: of all lines but its own; a file that was changed since is refused, one without is not.
 struct ProfileFile {
   Machine machine;
   Backend backend;
+  std::vector<Backend> other_threads;  // the same for other thread counts
   std::string date, environment;
   double spread = 0;   // relative
   friend bool operator==(const ProfileFile&, const ProfileFile&) = default;
 };
 std::string write_profile_file(const ProfileFile& profile);
+std::string profile_hash(std::string_view text);  // 16 hex digits
 ProfileFile parse_profile_file(std::string_view text, std::string file_name);
 
 }  // namespace bandwall

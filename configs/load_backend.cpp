@@ -15,7 +15,10 @@ std::vector<std::string> with_default(std::vector<std::string> names) {
 
 std::vector<std::string> format_keys() {
   std::vector<std::string> names;
-  for (const FormatInfo& f : all_formats()) names.emplace_back(f.name);
+  for (const FormatInfo& f : all_formats()) {
+    names.emplace_back(f.name);
+    names.push_back(std::string(f.name) + ".experts");
+  }
   return with_default(std::move(names));
 }
 
@@ -56,6 +59,13 @@ void read_gemm(Reader& r, Backend& b) {
     rate.value.rate = one.quantity<FlopsPerSecond>("rate");
     rate.value.n_half = one.number("n_half", 0, 1e6);
     rate.source = one.source();
+    for (Reader& point : one.children("points")) {
+      const double n = point.number("rows", 1, 1e9);
+      if (!(n > (rate.value.points.empty() ? 1 : rate.value.points.back().rows))) {
+        point.problem("rows", "must be above 1 and rise from point to point");
+      }
+      rate.value.points.push_back({n, point.quantity<FlopsPerSecond>("rate")});
+    }
     b.gemm[row] = rate;
   });
 }
@@ -116,6 +126,7 @@ Backend read_backend(Reader& r) {
   });
   read_rows(r, "kv_stream", kv_keys(), b.kv_stream);
   read_rows(r, "kv_elements", kv_keys(), b.kv_elements);
+  read_rows(r, "kv_scores", kv_keys(), b.kv_scores);
   read_gemm(r, b);
   b.attention_rate = r.optional_figure<FlopsPerSecond>("attention_rate");
   read_rows(r, "op_seconds", op_keys(), b.op_seconds);

@@ -183,8 +183,14 @@ void write_gemm(Lines& out, const Backend& b) {
   if (b.gemm.empty()) return;
   out.open("gemm");
   for (const auto& [format, row] : b.gemm) {
-    const std::string fields =
+    std::string fields =
         fmt::format("rate: {}, n_half: {}", quoted(to_text(row.value.rate)), row.value.n_half);
+    std::string points;
+    for (const GemmPoint& p : row.value.points) {
+      points += fmt::format("{}{{rows: {}, rate: {}}}", points.empty() ? "" : ", ", p.rows,
+                            quoted(to_text(p.rate)));
+    }
+    if (!points.empty()) fields += fmt::format(", points: [{}]", points);
     out.line(fmt::format("{}: {}", format, Lines::sourced(fields, row.source)));
   }
   out.close();
@@ -219,8 +225,8 @@ void write_known_limits(Lines& out, const Backend& b) {
   out.close();
 }
 
-void backend_lines(Lines& out, const Backend& b) {
-  out.text("name", b.name);
+void backend_lines(Lines& out, const Backend& b, bool with_name = true) {
+  if (with_name) out.text("name", b.name);
   if (!b.title.empty()) out.text("title", b.title);
   if (!b.version.empty()) out.text("version", b.version);
   if (!b.machine.empty()) out.text("machine", b.machine);
@@ -239,6 +245,7 @@ void backend_lines(Lines& out, const Backend& b) {
   write_stream_curves(out, b);
   out.figures("kv_stream", b.kv_stream);
   out.figures("kv_elements", b.kv_elements);
+  out.figures("kv_scores", b.kv_scores);
   write_gemm(out, b);
   out.figure("attention_rate", b.attention_rate);
   out.figures("op_seconds", b.op_seconds);
@@ -279,7 +286,15 @@ std::string write_profile_file(const ProfileFile& profile) {
   out.close();
   out.open("backend");
   backend_lines(out, profile.backend);
-  return out.take();
+  out.close();
+  if (!profile.other_threads.empty()) out.open("other_threads");
+  for (const Backend& b : profile.other_threads) {
+    out.item(fmt::format("name: {}", quoted(b.name)));
+    backend_lines(out, b, false);
+    out.close();
+  }
+  std::string text = out.take();
+  return text + fmt::format("hash: \"{}\"\n", profile_hash(text));
 }
 
 }  // namespace bandwall

@@ -51,6 +51,7 @@ class Borrower {
     if (!ratio) rows.clear();
     for (auto& [key, row] : rows) {
       row.value.rate = row.value.rate * *ratio;
+      for (GemmPoint& p : row.value.points) p.rate = p.rate * *ratio;
       mark(row.source);
     }
   }
@@ -83,6 +84,21 @@ BytesPerSecond RateCurve::at(Bytes working_set) const {
     const double span = std::log(high.working_set.value()) - from;
     const double share = span > 0 ? (std::log(working_set.value()) - from) / span : 1.0;
     return low.rate + (high.rate - low.rate) * share;
+  }
+  return points.back().rate;
+}
+
+FlopsPerSecond GemmRate::at(double n) const {
+  if (points.empty()) return rate * (n / (n + n_half));
+  if (n <= points.front().rows) return points.front().rate;
+  for (std::size_t i = 1; i < points.size(); ++i) {
+    const GemmPoint& low = points[i - 1];
+    const GemmPoint& high = points[i];
+    if (n > high.rows) continue;
+    const double share = (n - low.rows) / (high.rows - low.rows);
+    const double below = (low.rows - 1) / low.rate.value();
+    const double above = (high.rows - 1) / high.rate.value();
+    return FlopsPerSecond((n - 1) / (below + (above - below) * share));
   }
   return points.back().rate;
 }
@@ -121,6 +137,7 @@ Backend backend_for(const Backend& backend, const Machine& machine) {
   borrower.scale(b.kv_stream, borrower.bandwidth());
   borrower.scale(b.activation_stream, borrower.bandwidth());
   borrower.scale(b.kv_elements, borrower.compute());
+  borrower.scale(b.kv_scores, borrower.compute());
   borrower.scale(b.gemm, borrower.compute());
   // Curves end in the caches of the machine they were measured on.
   b.stream_curves.clear();

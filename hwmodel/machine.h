@@ -112,9 +112,18 @@ struct Machine {
 };
 
 // Rates of one software stack on one machine (or class of machines: machine empty).
-struct GemmRate {                      // F(n) = rate * n / (n + n_half), n rows of activations
+struct GemmPoint {
+  double rows = 0;                     // of activations, above 1
+  FlopsPerSecond rate;
+  friend bool operator==(const GemmPoint&, const GemmPoint&) = default;
+};
+// Rate F(n) of n rows of activations: rate * n / (n + n_half), or between measured points, where
+// kernels change with n. Priced with it: flops of the rows after the first.
+struct GemmRate {
   FlopsPerSecond rate;
   double n_half = 0;
+  std::vector<GemmPoint> points = {};  // ascending rows; empty: the formula
+  FlopsPerSecond at(double n) const;   // n > 1; the time (n - 1) / F(n) is linear between points
   friend bool operator==(const GemmRate&, const GemmRate&) = default;
 };
 // Where a backend's formula is known to miss: a prediction for which every word of `when` holds
@@ -142,11 +151,15 @@ struct Backend {
   std::optional<Sourced<FlopsPerSecond>> reference_compute;
   // Weight stream rate by format name; "default" is used for formats without a row. Curves over the
   // step's working set where the machine has caches that matter.
+  // A row "FORMAT.experts" is for the matrices of experts, where they differ.
   std::map<std::string, Sourced<BytesPerSecond>> stream;
   std::map<std::string, std::vector<RateCurve>> stream_curves;
   std::map<std::string, Sourced<BytesPerSecond>> kv_stream;        // by KV format or "default"
   std::map<std::string, Sourced<ElementsPerSecond>> kv_elements;   // third roof; absent = none
-  std::map<std::string, Sourced<GemmRate>> gemm;                   // by format name or "default"
+  // Scores of one position by KV format, where their time adds to that of the bytes (a kernel that
+  // does not overlap them). A format with such a row has no third roof.
+  std::map<std::string, Sourced<ElementsPerSecond>> kv_scores;
+  std::map<std::string, Sourced<GemmRate>> gemm;                   // keyed like stream
   std::optional<Sourced<FlopsPerSecond>> attention_rate;
   std::map<std::string, Sourced<Seconds>> op_seconds;              // by OpKind name or "default"
   // More of the same in steps of several rows, where other kernels run than for one row.

@@ -61,6 +61,11 @@ double reading(const BenchRow& r) {
 }
 
 double error_of(const BenchRow& r) {
+  std::vector<double> errors;
+  for (std::size_t i = 0; i < r.predictions.size() && i < r.samples.size(); ++i) {
+    if (r.ts(i) > 0) errors.push_back(r.predictions[i] / r.ts(i) - 1);
+  }
+  if (!errors.empty()) return median(errors);
   const double measured = r.median_ts();
   return measured > 0 && r.predicted_ts > 0 ? r.predicted_ts / measured - 1 : 0;
 }
@@ -95,12 +100,15 @@ Json fields(const BenchRow& r) {
           {"stddev_ts", ts.deviation},
           {"n_batch_sequences", r.sequences},
           {"pred_ts", r.predicted_ts},
+          {"pred_ts_low", r.predicted_low},
+          {"pred_ts_high", r.predicted_high},
           {"pred_error", error_of(r)},
           {"bound_by", r.bound},
           {"bytes", r.bytes.value()},
           {"gb_per_s", achieved(r) / kGiga},
           {"read_gb_per_s", reading(r) / kGiga},
-          {"read_share", r.read_share()}};
+          {"read_share", r.read_share()},
+          {"profile", r.profile}};
 }
 
 Json with_samples(const BenchRow& r) {

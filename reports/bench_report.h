@@ -2,7 +2,8 @@
 //   BenchRow r;  r.samples = {...};   fmt::print("{}", bench_text({r}, BenchForm::Markdown));
 // Fields that llama-bench has keep their names and units (avg_ns, avg_ts: tokens per second, mean
 // and standard deviation over the repetitions); ours follow: n_batch_sequences, pred_ts, pred_error
-// (predicted / measured - 1, of the median), bound_by, bytes (metered, per repetition, weights + KV
+// (predicted / measured - 1, the median of the repetitions), bound_by, bytes (metered, per
+// repetition, weights + KV
 // + state), gb_per_s, read_gb_per_s (plain reading in the same seconds) and read_share. Pure text.
 #pragma once
 
@@ -27,7 +28,9 @@ struct BenchRow {
   std::vector<Seconds> samples;
   std::vector<BytesPerSecond> reads;  // plain reading around each sample
   Bytes bytes;
-  double predicted_ts = 0;
+  double predicted_ts = 0, predicted_low = 0, predicted_high = 0;  // medians over the repetitions
+  std::vector<double> predictions;  // before each repetition, at the bandwidth of that moment
+  std::string profile;              // hash of the figures they are made with
   std::string bound;
   std::vector<double> peer_ts;  // another program on the same file, pair by pair
 

@@ -519,6 +519,7 @@ void head(Pass& p, std::int64_t rows, float* logits) {
   for_pieces(p, {m.rows}, piece_rows(p, m.rows, m.row_bytes, rows),
              [&](std::int64_t, std::int64_t b, std::int64_t e, Piece next) {
                multiply(p, product, b, e, following(m, next));
+               for (std::int64_t i = 0; i < rows; ++i) watch(p, logits + i * m.rows + b, e - b);
              });
   meter_product(p, product);
   p.meter.floats(rows * (m.cols + m.rows));

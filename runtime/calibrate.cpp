@@ -1,16 +1,14 @@
 #include "runtime/calibrate.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <ctime>
 #include <map>
-#include <optional>
+#include <memory>
 
 #include <fmt/format.h>
 
 #include "hwmodel/error.h"
-#include "runtime/gemm_fit.h"
+#include "runtime/calibrate_fit.h"
 #include "runtime/host.h"
 #include "runtime/op_costs.h"
 #include "runtime/probes.h"
@@ -18,28 +16,27 @@
 namespace bandwall {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 constexpr double kQuickBudget = 15;  // seconds; at most this: the quick form
 
 struct Schedule {
   bool quick = false;
-  int rounds = 3;
-  double at_least = 0.03;  // seconds of one sample
+  int rounds = 1;               // of reads and matrices in the caches
+  double at_least = 0.02;       // seconds of one such sample
+  int tokens = 4, repeats = 1;  // of one token; of short prompts
   std::size_t arena = 0;
   std::vector<double> read_sets, matrix_sets;  // bytes
   std::vector<Format> formats;
-  std::vector<std::int64_t> rows;  // n of the matrix products
+  std::vector<std::int64_t> prompts;  // tokens
+  std::vector<std::string> kv_formats;
+  std::vector<HeadShape> heads;
+  std::vector<std::int64_t> depths;
+  ProbeSize size;
 };
 
 // Large working sets must be far beyond the last cache, or they measure the cache.
-std::size_t arena_bytes(const HostInfo& host, bool quick) {
+std::size_t arena_bytes(const HostInfo& host) {
   const double cache = host.l3 ? host.l3->value() : 32 * kMiB;
-  // The quick form runs beside a loaded model: four times the cache must do.
-  double bytes = quick ? std::clamp(4 * cache, 64 * kMiB, 1024 * kMiB)
-                       : std::clamp(8 * cache, 256 * kMiB, 1024 * kMiB);
+  double bytes = std::clamp(4 * cache, 64 * kMiB, 1024 * kMiB);
   if (host.memory_available) bytes = std::min(bytes, host.memory_available->value() / 4);
   return static_cast<std::size_t>(std::max(bytes, 32 * kMiB));
 }
@@ -66,24 +63,35 @@ std::vector<Format> wanted_formats(const CalibrateOptions& options, bool quick) 
 }
 
 Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
+  constexpr double kSmallest = 1;  // seconds; at most this: models that fit in a cache (tests)
   Schedule s;
   s.quick = options.budget.value() <= kQuickBudget;
-  s.rounds = s.quick ? 5 : 7;
-  // Long enough that waking the other cores and the first pages do not count.
-  s.at_least = s.quick ? 0.012 : 0.020;
-  s.arena = arena_bytes(host, s.quick);
+  s.arena = 2 * arena_bytes(host);
+  s.size = probe_size(options.budget.value() <= kSmallest);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
-  s.read_sets = {256 * kKiB, kMiB, 4 * kMiB, l3 / 2, l3 * 2, all};
-  s.matrix_sets = {kMiB, 4 * kMiB, l3 / 2, l3 * 2, all};
-  if (s.quick) s.matrix_sets = {4 * kMiB, l3 / 2, l3 * 2, all};
+  s.read_sets = {256 * kKiB, kMiB, 4 * kMiB, l3 / 2, l3 * 0.75, l3, l3 * 1.3, l3 * 2, l3 * 4, all};
+  s.matrix_sets = {kMiB, 4 * kMiB};
   for (auto* sets : {&s.read_sets, &s.matrix_sets}) {
     std::erase_if(*sets, [&](double w) { return w > all; });
     std::sort(sets->begin(), sets->end());
     sets->erase(std::unique(sets->begin(), sets->end()), sets->end());
   }
   s.formats = wanted_formats(options, s.quick);
-  s.rows = s.quick ? std::vector<std::int64_t>{8, 64} : std::vector<std::int64_t>{4, 16, 64, 256};
+  s.prompts = {2, 4, 8, 16, 32, 64, 128, 512};
+  s.kv_formats = {"f16", "q8_0", "q4_0"};
+  s.heads = {{32, 4, 128}, {16, 8, 128}, {64, 8, 64}};
+  s.depths = {64, 512, 2048, 6144};
+  if (s.quick) {
+    s.rounds = 1;
+    s.at_least = 0.01;
+    s.tokens = 4;
+    s.repeats = 1;
+    s.prompts = {4, 16, 64};
+    s.kv_formats = {"f16", "q8_0"};
+    s.heads = {{32, 4, 128}, {16, 8, 128}};
+    s.depths = {64, 512, 2048};
+  }
   return s;
 }
 
@@ -96,171 +104,152 @@ struct Shape {
 Shape shape_for(double working_set) {
   if (working_set <= 8 * kMiB) return {256, 48 * kKiB};
   if (working_set <= 32 * kMiB) return {768, 384 * kKiB};
-  return {2048, 1.5 * kMiB};  // an expert's matrix; a jump to the next one costs, too
+  return {2048, 1.5 * kMiB};
 }
 
-// An expert's matrix in the cache: what the rows after the first cost, without memory.
-Shape product_shape() { return {2048, 1.5 * kMiB}; }
-
-struct Samples {
-  std::map<int, std::map<double, Series>> read;                      // threads, working set
-  std::map<Format, std::map<int, std::map<double, Series>>> stream;  // format, threads, set
-  std::map<Format, std::map<std::int64_t, Series>> product;          // format, n: seconds
-  std::map<std::string, Series> kv_rate, kv_elements;
-  Series attention_rate, run, blas;
+// What was measured with one thread count.
+struct ThreadSamples {
+  std::map<double, Series> read, plain;               // by working set; in huge and small pages
+  std::map<Format, std::map<double, Series>> cached;  // stream rates in the caches
+  std::map<Format, FormatSamples> formats;
+  std::map<std::string, std::vector<AttentionSample>> attention;  // by KV format
+  Series far;                                                     // plain reading beside probes
 };
 
 class Session {
  public:
   Session(const CalibrateOptions& options, const HostInfo& host)
       : options_(options),
-        start_(now()),
         schedule_(make_schedule(options, host)),
         table_(best_kernels()),
-        threads_(options.threads > 0 ? options.threads : default_threads()),
-        one_(1, Pinning::On),
-        all_(threads_, Pinning::On),
-        arena_(schedule_.arena, Pages::Huge),
-        weights_(schedule_.arena, Pages::Plain) {}
-
-  void measure() {
-    const int rounds = schedule_.rounds;
-    for (int round = 0; round < rounds; ++round) {
-      // A round that would run past the budget is not begun; the first always is.
-      const double spent = now() - start_;
-      if (round > 0 && spent * (round + 1) / round > 0.8 * options_.budget.value()) break;
-      measure_reads();
-      measure_overheads();
-      for (std::size_t i = 0; i < schedule_.formats.size(); ++i) {
-        measure_format(schedule_.formats[i], round);
-        report(fmt::format("round {}: {}", round + 1, name(schedule_.formats[i])),
-               (round + (i + 1.0) / static_cast<double>(schedule_.formats.size())) / rounds * 0.9);
-      }
-      measure_attention("f16");
-      measure_attention("f32");
-      measure_reads();
-    }
+        threads_(options.threads > 0 ? options.threads : default_threads()) {
+    counts_ = {threads_};
+    if (options.threads == 0 && threads_ > 1 && !schedule_.quick) counts_.push_back(1);
   }
 
-  const Samples& samples() const { return samples_; }
+  void measure() {
+    for (const int threads : counts_) reads_[threads] = std::make_unique<ReadProbe>(threads);
+    measure_caches();
+    for (const Format f : schedule_.formats) measure_format(f);
+    measure_attention();
+  }
+
+  ThreadSamples& samples(int threads) { return samples_[threads]; }
   const Schedule& schedule() const { return schedule_; }
   const KernelTable& table() const { return table_; }
   int threads() const { return threads_; }
-  ThreadPool& all() { return all_; }
+  const std::vector<int>& counts() const { return counts_; }
 
  private:
-  void report(const std::string& what, double done) {
-    if (options_.progress) options_.progress(what, std::min(done, 1.0));
+  void report(const std::string& what) {
+    const double steps = static_cast<double>(schedule_.formats.size() + schedule_.heads.size()) + 2;
+    if (options_.progress) options_.progress(what, std::min(0.9, 0.9 * done_++ / steps));
   }
 
-  template <class F>
-  void with_pools(F f) {
-    f(one_);
-    if (threads_ > 1) f(all_);
-  }
-
-  void measure_reads() {
-    fill_random_blocks(Format::Q8_0, weights_.data(),
-                       std::min<std::size_t>(weights_.size(), 1 << 20), 1);
-    with_pools([&](ThreadPool& pool) {
-      for (const double set : schedule_.read_sets) {
-        samples_.read[pool.size()][set].add(quiet_sample([&] {
-          return read_rate(pool, weights_.data(), static_cast<std::size_t>(set),
-                           schedule_.at_least);
-        }));
+  void measure_caches() {
+    report("caches");
+    for (const Pages pages : {Pages::Huge, Pages::Plain}) {
+      const Arena arena(schedule_.arena, pages);
+      for (const int threads : counts_) {
+        auto& into = pages == Pages::Huge ? samples_[threads].read : samples_[threads].plain;
+        ThreadPool pool(threads, Pinning::On);
+        for (int round = 0; round < schedule_.rounds; ++round) {
+          for (const double set : schedule_.read_sets) {
+            into[set].add(quiet_sample([&] {
+              return read_rate(pool, arena.data(), static_cast<std::size_t>(set),
+                               schedule_.at_least);
+            }));
+          }
+        }
       }
+    }
+  }
+
+  void measure_cached(Format format, ThreadSamples& s, int threads) {
+    ThreadPool pool(threads, Pinning::On);
+    Arena weights(static_cast<std::size_t>(schedule_.matrix_sets.back()), Pages::Plain);
+    fill_random_blocks(format, weights.data(), weights.size(), 7);
+    const double run = threads > 1 ? run_seconds(pool) : 0;
+    for (const double set : schedule_.matrix_sets) {
+      const Shape shape = shape_for(set);
+      const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, set, 1);
+      const double t = quiet_sample(
+          [&] { return matrix_seconds(table_, pool, p, weights.data(), schedule_.at_least); });
+      s.cached[format][set].add(p.bytes() / std::max(t - run, t / 2));  // calls: priced per op
+    }
+  }
+
+  void measure_format(Format format) {
+    report(std::string(name(format)));
+    const ProbeModel model(wide_spec(format, schedule_.size));
+    for (const int threads : counts_) {
+      ThreadSamples& s = samples_[threads];
+      measure_cached(format, s, threads);
+      EngineOptions options;
+      options.context = options.n_ubatch = std::max<std::int64_t>(64, schedule_.prompts.back());
+      options.threads = threads;
+      EngineProbe probe(model.model(), options, *reads_.at(threads));
+      FormatSamples& f = s.formats[format];
+      f.experts_used = model.model().spec().hyper.experts_used;
+      f.working_set = static_cast<double>(model.model().spec().weight_bytes());
+      for (int i = 0; i < schedule_.tokens; ++i) {
+        f.decode.push_back(probe.decode(32));
+        s.far.add(f.decode.back().begin()->second.read);
+      }
+      for (const std::int64_t n : schedule_.prompts) {
+        // One thread is measured where rates change; between them they do as with all threads.
+        const bool few = n == 4 || n == 16 || n == 64;
+        if (format == Format::F32 && !few) continue;  // routers only
+        if (threads != threads_ && !few) continue;
+        const int repeats = n <= 32 ? schedule_.repeats : 1;
+        for (int i = 0; i < repeats; ++i) f.prompts[n].push_back(probe.prompt(n));
+      }
+    }
+  }
+
+  void measure_attention() {
+    for (const HeadShape& shape : schedule_.heads) {
+      report(fmt::format("attention, {} heads of {}", shape.heads, shape.dim));
+      const ProbeModel model(attention_spec(shape, schedule_.size));
+      for (const int threads : counts_) {
+        for (const std::string& kv : schedule_.kv_formats) {
+          if (threads != threads_ && kv != "f16" && kv != "q8_0") continue;
+          EngineOptions options;
+          options.context = schedule_.depths.back() + 16;
+          options.threads = threads;
+          options.k = options.v = kv_format_from_name(kv);
+          EngineProbe probe(model.model(), options, *reads_.at(threads));
+          for (const std::int64_t depth : schedule_.depths) {
+            probe.decode(depth);  // the first after so many new cells finds buffers untouched
+            std::vector<StepSample> steps;
+            for (int i = 0; i < 3; ++i) steps.push_back(probe.decode(depth));
+            add_attention(steps, threads, kv);
+          }
+        }
+      }
+    }
+  }
+
+  // The step whose attention took the median time.
+  void add_attention(std::vector<StepSample>& steps, int threads, const std::string& kv) {
+    std::sort(steps.begin(), steps.end(), [](const StepSample& x, const StepSample& y) {
+      return x.at(OpKind::Attention).seconds() < y.at(OpKind::Attention).seconds();
     });
-  }
-
-  void measure_overheads() {
-    samples_.blas.add(quiet_sample([&] { return threads_ * blas_rate(384); }));
-    samples_.run.add(quiet_sample([&] { return run_seconds(all_); }));
-  }
-
-  void measure_format(Format format, int round) {
-    fill_random_blocks(format, weights_.data(), weights_.size(),
-                       static_cast<std::uint64_t>(round + 7));
-    const double run = samples_.run.median();
-    const auto stream = [&](ThreadPool& pool) {
-      for (const double set : schedule_.matrix_sets) {
-        const Shape shape = shape_for(set);
-        const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, set, 1);
-        double t = quiet_sample(
-            [&] { return matrix_seconds(table_, pool, p, weights_.data(), schedule_.at_least); });
-        if (pool.size() > 1) t = std::max(t - run, t / 2);  // calls of the pool are priced per op
-        samples_.stream[format][pool.size()][set].add(p.bytes() / t);
-      }
-    };
-    if (schedule_.quick) {
-      stream(all_);
-    } else {
-      with_pools(stream);
-    }
-    const Shape shape = product_shape();
-    for (std::int64_t n : schedule_.rows) measure_product(format, shape, n);
-    measure_product(format, shape, 1);
-  }
-
-  void measure_product(Format format, const Shape& shape, std::int64_t n) {
-    const MatrixProbe p = matrix_probe(format, shape.cols, shape.matrix_bytes, 4 * kMiB, n);
-    samples_.product[format][n].add(quiet_sample(
-        [&] { return matrix_seconds(table_, all_, p, weights_.data(), schedule_.at_least); }));
-  }
-
-  // Seconds of the work that `far` has more than `near`, so that the fixed part of the op drops
-  // out. On a busy host the smaller can take longer: then the larger is taken as a whole.
-  double more_seconds(const AttentionProbe& near, const AttentionProbe& far, double share) {
-    const auto seconds = [&](const AttentionProbe& p) {
-      // A part of the arena far beyond the caches is enough; all of it would take long.
-      const auto layer = static_cast<std::size_t>(p.bytes());
-      const std::size_t size = std::min(arena_.size(), std::max<std::size_t>(layer, 96 << 20));
-      return quiet_sample([&] {
-        return attention_seconds(table_, all_, p, arena_.data(), size, schedule_.at_least);
-      });
-    };
-    const double whole = seconds(far), less = seconds(near);
-    return whole > less ? whole - less : whole * share;
-  }
-
-  // Four query heads per KV head are the common case, eight show the arithmetic.
-  void measure_attention(const std::string& type) {
-    fill_random_blocks(type == "f16" ? Format::F16 : Format::F32, arena_.data(), arena_.size(), 3);
-    const auto probe = [&](std::int64_t cells, std::int64_t group, std::int64_t n) {
-      AttentionProbe p;
-      p.type = type;
-      p.cells = cells;
-      // K and V of a head with 4096 cells of 128 float32 values take 4 MiB: all must lie inside.
-      const auto most = static_cast<std::int64_t>(arena_.size() >> 22);
-      p.kv_heads = std::min(std::max<std::int64_t>(4, threads_), most);
-      p.group = group;
-      p.n = n;
-      return p;
-    };
-    constexpr double kMoreCells = 0.75;  // of 4096 against 1024
-    for (const std::int64_t dim :
-         {64, 128}) {  // the two common head sizes; the median lies between
-      auto near = probe(1024, 4, 1), far = probe(4096, 4, 1);
-      near.head_dim = far.head_dim = dim;
-      samples_.kv_rate[type].add(kMoreCells * far.bytes() / more_seconds(near, far, kMoreCells));
-    }
-    const auto near8 = probe(1024, 8, 1), far8 = probe(4096, 8, 1);
-    const double elements = kMoreCells * far8.flops() / 2;
-    samples_.kv_elements[type].add(elements / more_seconds(near8, far8, kMoreCells));
-    if (type != "f16") return;
-    const auto first = probe(1024, 4, 1), many = probe(1024, 4, 64);
-    constexpr double kMoreRows = 63.0 / 64;
-    const double more = more_seconds(first, many, kMoreRows);
-    samples_.attention_rate.add(kMoreRows * many.flops() / more);
+    const OpSample& s = steps[steps.size() / 2].at(OpKind::Attention);
+    samples_[threads].attention[kv].push_back({s.seconds(), s.row.traffic.kv_read.value(),
+                                               s.row.flops.value() / 2,
+                                               s.row.traffic.activations.value(), s.read});
+    for (const StepSample& step : steps) samples_[threads].far.add(step.at(OpKind::Attention).read);
   }
 
   const CalibrateOptions& options_;
-  double start_;
   Schedule schedule_;
   const KernelTable& table_;
   int threads_;
-  ThreadPool one_, all_;
-  Arena arena_, weights_;  // caches and plain reads; weights, as a mapped file has them
-  Samples samples_;
+  std::vector<int> counts_;
+  std::map<int, ThreadSamples> samples_;
+  std::map<int, std::unique_ptr<ReadProbe>> reads_;
+  double done_ = 0;
 };
 
 Source measured(std::string note) { return {Source::Kind::Measured, std::move(note)}; }
@@ -269,15 +258,19 @@ std::string spread_note(const Series& s) {
   return fmt::format("median, spread {:.1f} %", 100 * s.spread());
 }
 
-RateCurve curve(int threads, const std::map<double, Series>& by_set, const char* what) {
+// Plain reading over working sets; from twice the last cache on it is what stood beside the probes.
+RateCurve read_curve(int threads, const ThreadSamples& s, double far_from) {
   RateCurve c;
   c.threads = threads;
   double worst = 0;
-  for (const auto& [set, series] : by_set) {
-    c.points.push_back({Bytes(set), BytesPerSecond(series.median())});
+  const double far = s.far.median();
+  for (const auto& [set, series] : s.read) {
+    const double rate = set >= far_from ? far : std::max(far, series.median());
+    c.points.push_back({Bytes(set), BytesPerSecond(rate)});
     worst = std::max(worst, series.spread());
   }
-  c.source = measured(fmt::format("{}, medians, largest spread {:.1f} %", what, 100 * worst));
+  c.points.back().rate = BytesPerSecond(far);
+  c.source = measured(fmt::format("plain read, medians, largest spread {:.1f} %", 100 * worst));
   return c;
 }
 
@@ -286,8 +279,7 @@ Sourced<T> sourced(const Series& s, const char* what) {
   return {T(s.median()), measured(fmt::format("{}, {}", what, spread_note(s)))};
 }
 
-Machine machine_of(const Session& session, const HostInfo& host) {
-  const Samples& s = session.samples();
+Machine machine_of(Session& session, const HostInfo& host) {
   Machine m;
   m.name = "this";
   m.title = host.cpu.empty() ? "this host" : host.cpu;
@@ -299,105 +291,138 @@ Machine machine_of(const Session& session, const HostInfo& host) {
   pool.installed = {total, measured("as the kernel states, limits of the memory group respected")};
   pool.visible = pool.installed;
   pool.reserve = {total - available, measured("held by others when measured")};
-  const auto& curves = s.read;
-  const Series& far = curves.rbegin()->second.rbegin()->second;
-  double best = far.best();
-  for (const auto& [threads, by_set] : curves)
-    best = std::max(best, by_set.rbegin()->second.best());
+  const Series& far = session.samples(session.threads()).far;
+  const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
   // No data sheet here: the best that a plain read was seen to reach stands for the peak.
-  pool.peak = {BytesPerSecond(best), measured("best sample of the read probe, memory-sized")};
+  pool.peak = {BytesPerSecond(far.best()), measured("best sample of the read probe, memory-sized")};
   pool.achievable = sourced<BytesPerSecond>(far, "read probe, all threads, memory-sized");
   m.pools.push_back(pool);
   if (host.l2) m.caches.push_back({"L2", {*host.l2, measured("as the kernel states")}});
   if (host.l3) m.caches.push_back({"L3", {*host.l3, measured("as the kernel states")}});
-  for (const auto& [threads, by_set] : curves) {
-    m.read_curves.push_back(curve(threads, by_set, "plain read"));
+  for (const int threads : session.counts()) {
+    m.read_curves.push_back(read_curve(threads, session.samples(threads), 2 * l3));
   }
   return m;
 }
 
-void add_products(const Session& session, Machine& machine, Backend& backend) {
-  double best_f32 = 0, best_int8 = 0;
-  const Shape shape = product_shape();
-  for (const auto& [format, seconds] : session.samples().product) {
-    const MatrixProbe one = matrix_probe(format, shape.cols, shape.matrix_bytes, 4 * kMiB, 1);
-    const GemmRate rate = fit_gemm(seconds, one.flops());
-    backend.gemm[std::string(name(format))] = {
-        rate, measured("matrix products of several row counts, medians, the first row apart")};
-    double reached = rate.rate.value();
-    for (const auto& [n, series] : seconds) {
-      reached = std::max(reached, one.flops() * static_cast<double>(n) / series.median());
-    }
-    double& best = info(format).quantized ? best_int8 : best_f32;
-    best = std::max(best, reached);
+RateCurve cached_curve(const std::map<double, Series>& by_set, int threads) {
+  RateCurve c;
+  c.threads = threads;
+  for (const auto& [set, series] : by_set) {
+    c.points.push_back({Bytes(set), BytesPerSecond(series.median())});
   }
-  const auto add = [&](const char* numeric, double rate) {
-    if (!(rate > 0)) return;
-    machine.compute.push_back(
-        {numeric, {FlopsPerSecond(rate), measured("best of the matrix products")}, std::nullopt});
-  };
-  best_f32 = std::max(best_f32, session.samples().blas.best());  // OpenBLAS, where it is faster
-  add("int8", best_int8);
-  add("fp32", best_f32);
-  // A format that was not measured is priced like the slowest that was.
-  for (const auto& [format, row] : backend.gemm) {
-    const auto worst = backend.gemm.find("default");
-    if (format == "default") continue;
-    if (worst == backend.gemm.end() || row.value.rate < worst->second.value.rate) {
-      backend.gemm["default"] = {row.value, {Source::Kind::Derived, "the slowest measured format"}};
+  return c;
+}
+
+// Stream rates over working sets: in the caches as matrices there were read; beyond them the rate
+// of the probe, as much faster or slower as reading small pages is at that set than at the probe's.
+RateCurve stream_curve(const ThreadSamples& s, Format format, BytesPerSecond probe_rate,
+                       double probe_set, int threads) {
+  RateCurve c = cached_curve(s.cached.at(format), threads);
+  const RatePoint nearest = c.points.back();
+  const BytesPerSecond roof = std::max(c.points.front().rate, probe_rate);
+  const RateCurve plain = cached_curve(s.plain, threads);
+  const BytesPerSecond at_probe = plain.at(Bytes(probe_set));
+  for (const RatePoint& p : plain.points) {
+    if (p.working_set <= nearest.working_set) continue;
+    c.points.push_back({p.working_set, std::min(probe_rate * (p.rate / at_probe), roof)});
+  }
+  c.source = measured("engine beyond the caches, matrices within them");
+  return c;
+}
+
+// A format that was not measured is priced like the slowest that was.
+void add_defaults(Backend& b) {
+  std::string slowest, slowest_product;
+  for (const FormatInfo& f : all_formats()) {
+    const std::string key(f.name);
+    if (f.quantized && b.stream.count(key) != 0 &&
+        (slowest.empty() || b.stream[key].value < b.stream[slowest].value)) {
+      slowest = key;
     }
+    if (b.gemm.count(key) != 0 &&
+        (slowest_product.empty() || b.gemm[key].value.rate < b.gemm[slowest_product].value.rate)) {
+      slowest_product = key;
+    }
+  }
+  const Source derived{Source::Kind::Derived, "the slowest measured format"};
+  if (!slowest.empty()) {
+    b.stream["default"] = {b.stream[slowest].value, derived};
+    b.stream_curves["default"] = b.stream_curves[slowest];
+  }
+  if (!slowest_product.empty()) {
+    b.gemm["default"] = {b.gemm[slowest_product].value, derived};
   }
 }
 
-void add_streams(const Session& session, Backend& backend) {
-  std::optional<Sourced<BytesPerSecond>> slowest;
-  std::vector<RateCurve> slowest_curves;
-  for (const auto& [format, by_threads] : session.samples().stream) {
-    const std::string key(name(format));
-    for (const auto& [threads, by_set] : by_threads) {
-      backend.stream_curves[key].push_back(curve(threads, by_set, "matrix x vector"));
-    }
-    const Series& far = by_threads.rbegin()->second.rbegin()->second;
-    backend.stream[key] =
-        sourced<BytesPerSecond>(far, "matrix x vector, all threads, memory-sized");
-    if (info(format).quantized && (!slowest || backend.stream[key].value < slowest->value)) {
-      slowest = backend.stream[key];
-      slowest_curves = backend.stream_curves[key];
-    }
-  }
-  if (!slowest) return;
-  backend.stream["default"] = {slowest->value,
-                               {Source::Kind::Derived, "the slowest measured format"}};
-  backend.stream_curves["default"] = slowest_curves;
-}
-
-Backend backend_of(Session& session, Machine& machine) {
-  const Samples& s = session.samples();
+Backend backend_of(Session& session, const Machine& machine, int threads,
+                   std::vector<std::string>& remarks) {
+  ThreadSamples& s = session.samples(threads);
+  const auto is_same = [&](const RateCurve& c) { return c.threads == threads; };
+  const RateCurve& read =
+      *std::find_if(machine.read_curves.begin(), machine.read_curves.end(), is_same);
+  const double far = read.points.back().rate.value();
   Backend b;
   b.name = "bandwall-cpu";
   b.title = "bandwall's own kernels";
   b.version = std::string(session.table().isa);
   b.machine = machine.name;
   b.calibrated = true;
-  b.threads = session.threads();
-  add_streams(session, b);
-  add_products(session, machine, b);
-  for (const auto& [type, series] : s.kv_rate) {
-    b.kv_stream[type] = sourced<BytesPerSecond>(series, "attention, four query heads per KV head");
+  b.threads = threads;
+  // Ops of every kind from small models first: their fixed costs are taken off what follows.
+  const OpCosts costs(threads, session.schedule().quick ? OpCostEffort::Quick : OpCostEffort::Full);
+  for (const auto& [format, by_set] : s.cached) {
+    b.stream_curves[std::string(name(format))] = {cached_curve(by_set, threads)};
   }
-  for (const auto& [type, series] : s.kv_elements) {
-    b.kv_elements[type] =
-        sourced<ElementsPerSecond>(series, "attention, eight query heads per KV head");
+  costs.add_fixed(b);
+  b.stream_curves.clear();
+  std::vector<FormatSamples> all;
+  for (const auto& [format, samples] : s.formats) all.push_back(samples);
+  for (int pass = 0; pass < 2; ++pass) {  // streams need the small costs, those need float32
+    for (const auto& [format, samples] : s.formats) fit_format(samples, format, far, b);
+    fit_small_ops(all, far, b);
   }
-  b.attention_rate = sourced<FlopsPerSecond>(s.attention_rate, "attention of 64 positions");
+  costs.add_elementwise(b);
+  for (const std::string& kv : session.schedule().kv_formats) {
+    if (s.attention.count(kv) != 0) fit_attention(s.attention[kv], kv, far, b, remarks);
+  }
+  for (const auto& [format, samples] : s.formats) {
+    for (const char* suffix : {"", ".experts"}) {
+      const std::string key = std::string(name(format)) + suffix;
+      const auto rate = b.stream.find(key);
+      if (rate == b.stream.end()) continue;
+      b.stream_curves[key].push_back(
+          stream_curve(s, format, rate->second.value, samples.working_set, threads));
+    }
+  }
+  add_defaults(b);
   return b;
 }
 
+void add_compute(const Backend& b, Machine& machine) {
+  double best_f32 = b.threads * blas_rate(384), best_int8 = 0;
+  for (const auto& [key, row] : b.gemm) {
+    const std::string format = key.substr(0, key.find('.'));
+    const auto known = format_from_name(format);
+    if (!known) continue;
+    double& best = info(*known).quantized ? best_int8 : best_f32;
+    best = std::max(best, row.value.rate.value());
+  }
+  const auto add = [&](const char* numeric, double rate) {
+    if (!(rate > 0)) return;
+    machine.compute.push_back(
+        {numeric, {FlopsPerSecond(rate), measured("best of the matrix products")}, std::nullopt});
+  };
+  add("int8", best_int8);
+  add("fp32", best_f32);
+}
+
 std::string environment_text(const HostInfo& host, const Session& session) {
-  return fmt::format("{}; kernels {}; {} thread(s) of {}; Linux {}; {}; huge pages {}",
-                     host.cpu.empty() ? "unknown processor" : host.cpu, session.table().isa,
-                     session.threads(), host.logical_cpus, host.kernel, host.compiler,
-                     host.huge_pages.empty() ? "unknown" : host.huge_pages);
+  return fmt::format(
+      "{}; kernels {} build {}; {} thread(s) of {}; Linux {}; {}; huge pages {}; flags {}",
+      host.cpu.empty() ? "unknown processor" : host.cpu, session.table().isa, kernel_build(),
+      session.threads(), host.logical_cpus, host.kernel, host.compiler,
+      host.huge_pages.empty() ? "unknown" : host.huge_pages, fmt::join(host.isa, " "));
 }
 
 std::string today() {
@@ -432,33 +457,36 @@ void judge_quiet(const HostWatch& watch, const HostInfo& host, Calibration& c) {
 
 }  // namespace
 
-BandwidthNow probe_bandwidth(int threads) {
-  const Arena arena(arena_bytes(host_info(), true), Pages::Plain);
-  ThreadPool pool(threads > 0 ? threads : default_threads(), Pinning::On);
-  Series rates;
-  for (int i = 0; i < 7; ++i) {
-    rates.add(quiet_sample([&] { return read_rate(pool, arena.data(), arena.size(), 0.02); }));
-  }
-  return {BytesPerSecond(rates.median()), BytesPerSecond(rates.best())};
-}
-
 struct ReadProbe::Impl {
   explicit Impl(int threads)
-      : arena(arena_bytes(host_info(), true), Pages::Huge),
+      : arena(arena_bytes(host_info()) / 2),
         pool(threads > 0 ? threads : default_threads(), Pinning::On) {}
   Arena arena;
   ThreadPool pool;
+  std::size_t next = 0;
 };
 
 ReadProbe::ReadProbe(int threads) : impl_(std::make_unique<Impl>(threads)) {}
 ReadProbe::~ReadProbe() = default;
 
 BytesPerSecond ReadProbe::sample() {
+  constexpr int kSlices = 5;
+  constexpr std::size_t kLongest = std::size_t{48} << 20;  // about a millisecond
+  const std::size_t slice = std::min(kLongest, impl_->arena.size() / 8);
   Series rates;
-  for (int i = 0; i < 3; ++i) {
-    rates.add(read_rate(impl_->pool, impl_->arena.data(), impl_->arena.size(), 0.01));
+  for (int i = 0; i < kSlices; ++i) {
+    if (impl_->next + slice > impl_->arena.size()) impl_->next = 0;
+    rates.add(read_once_rate(impl_->pool, impl_->arena.data() + impl_->next, slice));
+    impl_->next += slice;
   }
   return BytesPerSecond(rates.median());
+}
+
+BandwidthNow probe_bandwidth(int threads) {
+  ReadProbe probe(threads);
+  Series rates;
+  for (int i = 0; i < 15; ++i) rates.add(probe.sample().value());
+  return {BytesPerSecond(rates.median()), BytesPerSecond(rates.best())};
 }
 
 Calibration calibrate(const CalibrateOptions& options) {
@@ -468,22 +496,16 @@ Calibration calibrate(const CalibrateOptions& options) {
   const HostInfo host = host_info();
   const HostWatch watch;
   Calibration c;
-  int threads = 0;
-  OpCostEffort effort = OpCostEffort::Full;
-  {
-    Session session(options, host);
-    session.measure();
-    c.machine = machine_of(session, host);
-    c.backend = backend_of(session, c.machine);
-    c.spread = session.samples().read.rbegin()->second.rbegin()->second.spread();
-    c.environment = environment_text(host, session);
-    threads = session.threads();
-    if (session.schedule().quick) effort = OpCostEffort::Quick;
-  }
-  // Only now: the pools above hold this thread on one processor, and an engine started under that
-  // mask would not spread over the others.
+  Session session(options, host);
+  session.measure();
+  c.machine = machine_of(session, host);
+  c.spread = session.samples(session.threads()).far.spread();
+  c.environment = environment_text(host, session);
   if (options.progress) options.progress("op costs", 0.92);
-  add_op_costs(threads, effort, c.backend);
+  for (const int threads : session.counts()) {
+    c.backends.push_back(backend_of(session, c.machine, threads, c.remarks));
+  }
+  add_compute(c.backends.front(), c.machine);
   c.date = today();
   judge_quiet(watch, host, c);
   if (options.progress) options.progress("done", 1.0);

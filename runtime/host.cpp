@@ -241,4 +241,6 @@ void throw_no_memory(const std::string& where, const std::string& what, double b
                                           gb_and_gib(Bytes(bytes)), available_memory(), way_out));
 }
 
+std::string_view kernel_build() { return BANDWALL_KERNELS; }
+
 }  // namespace bandwall

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hwmodel/units.h"
@@ -21,6 +22,8 @@ struct HostInfo {
 };
 
 HostInfo host_info();
+// The kernels that this program was built with: 8 hex digits of their sources.
+std::string_view kernel_build();
 // The system has refused memory. Throws Error (Running): "WHAT of BYTES cannot be had, BYTES is
 // available; WAY_OUT".
 [[noreturn]] void throw_no_memory(const std::string& where, const std::string& what, double bytes,

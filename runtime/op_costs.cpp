@@ -63,7 +63,6 @@ Hyper small_shape(const std::string& architecture) {
   return h;
 }
 
-// Time of one op of a kind in decode and in a prompt of kPrompt tokens, with what it moved.
 struct KindSamples {
   Series decode, prompt;
   LedgerRow decode_row, prompt_row;  // of one call
@@ -130,7 +129,7 @@ class Explained {
     const auto it = backend_.gemm.find(kind == OpKind::Router ? "F32" : "Q8_0");
     if (it == backend_.gemm.end()) return 0;
     const GemmRate& g = it->second.value;
-    return row.flops * ((rows - 1) / rows) / (g.rate * (rows / (rows + g.n_half))) / Seconds(1);
+    return row.flops * ((rows - 1) / rows) / (g.at(rows)) / Seconds(1);
   }
   static bool multiplies(OpKind kind) {
     return kind == OpKind::QkvProj || kind == OpKind::AttnOut || kind == OpKind::Router ||
@@ -149,38 +148,9 @@ class Explained {
   double bytes_;
 };
 
-void add_kind(const std::string& key, OpKind kind, const KindSamples& k, const Explained& explained,
-              Backend& backend) {
-  const double decode = k.decode.median() - explained.stream(kind, k.decode_row);
-  double elementwise = 0;
-  const double more = (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
-  // Attention of many positions has a rate of its own; head and output norm saw one row in both.
-  if (kind != OpKind::Attention && more > 0) {
-    const double rows =
-        static_cast<double>(kPrompt) *
-        (kind == OpKind::Experts ? static_cast<double>(kExpertsUsed) / kExperts : 1.0);
-    const double prompt = k.prompt.median() - explained.stream(kind, k.prompt_row) -
-                          explained.products(kind, k.prompt_row, rows);
-    const double extra = prompt - decode;
-    if (extra > 0) {
-      const double rate = more / extra;
-      backend.activation_stream[key] = {
-          BytesPerSecond(rate),
-          {Source::Kind::Measured,
-           fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
-      elementwise = k.decode_row.traffic.activations.value() / rate;
-    }
-  }
-  backend.op_seconds[key] = {
-      Seconds(std::max(0.0, decode - elementwise)),
-      {Source::Kind::Measured,
-       fmt::format("engine on a small model, median, spread {:.0f} %", 100 * k.decode.spread())}};
-}
-
 }  // namespace
 
-void add_op_costs(int threads, OpCostEffort effort, Backend& backend) {
-  Series residual;
+OpCosts::OpCosts(int threads, OpCostEffort effort) : threads_(threads) {
   const int rounds = effort == OpCostEffort::Quick ? 9 : 31;
   for (const std::string shape : kShapes) {
     const SyntheticModel file =
@@ -194,15 +164,48 @@ void add_op_costs(int threads, OpCostEffort effort, Backend& backend) {
     Kinds warm_up, kinds;
     Series ignored;
     sample(engine, warm_up, ignored);
-    for (int i = 0; i < rounds; ++i) sample(engine, kinds, residual);
-    const Explained explained(backend, threads, static_cast<double>(model.spec().weight_bytes()));
-    for (const auto& [kind, samples] : kinds) {
-      const std::string key = cost_key(model.spec().hyper, kind);
-      if (backend.op_seconds.count(key) == 0) add_kind(key, kind, samples, explained, backend);
+    for (int i = 0; i < rounds; ++i) sample(engine, kinds, residual_);
+    const double bytes = static_cast<double>(model.spec().weight_bytes());
+    for (const auto& [kind, s] : kinds) {
+      kinds_.emplace(cost_key(model.spec().hyper, kind),
+                     Kind{kind, bytes, s.decode, s.prompt, s.decode_row, s.prompt_row});
     }
   }
-  backend.step_seconds = {Seconds(residual.median()),
+}
+
+void OpCosts::add_fixed(Backend& backend) const {
+  for (const auto& [key, k] : kinds_) {
+    const Explained explained(backend, threads_, k.model_bytes);
+    const double left = k.decode.median() - explained.stream(k.kind, k.decode_row);
+    backend.op_seconds[key] = {
+        Seconds(std::max(0.0, left)),
+        {Source::Kind::Measured,
+         fmt::format("engine on a small model, median, spread {:.0f} %", 100 * k.decode.spread())}};
+  }
+  backend.step_seconds = {Seconds(residual_.median()),
                           {Source::Kind::Measured, "wall time of a step outside its ops"}};
+}
+
+void OpCosts::add_elementwise(Backend& backend) const {
+  for (const auto& [key, k] : kinds_) {
+    if (backend.activation_stream.count(key) != 0) continue;
+    const Explained explained(backend, threads_, k.model_bytes);
+    const double more =
+        (k.prompt_row.traffic.activations - k.decode_row.traffic.activations).value();
+    // Attention of many positions has a rate of its own; head and output norm saw one row in both.
+    if (k.kind == OpKind::Attention || !(more > 0)) continue;
+    const double rows =
+        static_cast<double>(kPrompt) *
+        (k.kind == OpKind::Experts ? static_cast<double>(kExpertsUsed) / kExperts : 1.0);
+    const double decode = k.decode.median() - explained.stream(k.kind, k.decode_row);
+    const double prompt = k.prompt.median() - explained.stream(k.kind, k.prompt_row) -
+                          explained.products(k.kind, k.prompt_row, rows);
+    if (!(prompt > decode)) continue;  // products explain it all
+    backend.activation_stream[key] = {
+        BytesPerSecond(more / (prompt - decode)),
+        {Source::Kind::Measured,
+         fmt::format("engine on a small model, {} rows against 1", kPrompt)}};
+  }
 }
 
 }  // namespace bandwall

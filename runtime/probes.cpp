@@ -249,6 +249,20 @@ double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, doub
   return static_cast<double>(share * threads) / seconds;
 }
 
+double read_once_rate(ThreadPool& pool, const std::byte* data, std::size_t size) {
+  const ReadKernel kernel = read_kernel();
+  const auto threads = static_cast<std::size_t>(pool.size());
+  const std::size_t share = size / threads / 4096 * 4096;
+  if (share == 0) return 0;
+  std::vector<long long> sums(threads * 8);  // a cache line each
+  const double start = now();
+  pool.run([&](int thread, int) {
+    const auto t = static_cast<std::size_t>(thread);
+    sums[t * 8] += kernel(data + t * share, share);
+  });
+  return static_cast<double>(share * threads) / std::max(1e-9, now() - start);
+}
+
 std::int64_t MatrixProbe::row_bytes() const { return bandwall::row_bytes(format, cols); }
 double MatrixProbe::bytes() const { return static_cast<double>(rows * row_bytes()); }
 double MatrixProbe::flops() const { return 2.0 * static_cast<double>(rows * cols * n); }
@@ -428,8 +442,6 @@ double HostWatch::stolen() const {
   return std::max(0.0, cpu_times().steal - steal_) / std::max(1e-3, now() - start_);
 }
 
-double HostWatch::switches_per_second() const {
-  return (own_times().switches - switches_) / std::max(1e-3, now() - start_);
-}
+double HostWatch::switches() const { return own_times().switches - switches_; }
 
 }  // namespace bandwall

@@ -61,6 +61,9 @@ long long read_once(const std::byte* data, std::size_t size);
 // Bytes per second of all threads of the pool reading the region again and again.
 double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, double at_least);
 
+// The same for one pass over a region that nobody has just read.
+double read_once_rate(ThreadPool& pool, const std::byte* data, std::size_t size);
+
 // Matrices of one shape that lie in `data` one after the other, visited in shuffled order, each
 // multiplied with n rows of activations, rows divided evenly among the threads, a barrier after
 // each.
@@ -108,7 +111,7 @@ struct HostWatch {
   HostWatch();
   double others() const;               // processors' worth of work by others since construction
   double stolen() const;               // share of time the hypervisor gave to other machines
-  double switches_per_second() const;  // involuntary context switches of this process
+  double switches() const;             // involuntary context switches of this process
 
  private:
   double start_, busy_, own_, steal_, switches_;

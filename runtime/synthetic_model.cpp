@@ -228,9 +228,10 @@ void write_synthetic(const ModelSpec& spec, const SyntheticOptions& options, con
   if (header.file_bytes() > at) filler.zeros(header.file_bytes() - at);
 }
 
-SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options) {
+SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
+                               Pages pages) {
   const auto size = static_cast<std::size_t>(synthetic_bytes(spec, options));
-  SyntheticModel model{std::make_unique<Arena>(size), size};
+  SyntheticModel model{std::make_unique<Arena>(size, pages), size};
   std::byte* at = model.memory->data();
   write_synthetic(spec, options, [&](std::span<const std::byte> piece) {
     std::memcpy(at, piece.data(), piece.size());

@@ -35,8 +35,10 @@ struct SyntheticModel {
   std::size_t size = 0;
   std::span<const std::byte> bytes() const { return {memory->data(), size}; }
 };
-// The same in memory. Throws Error (Running) with the bytes asked for when the system has no room.
-SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options);
+// The same in memory, in pages of a kind. Throws Error (Running) with the bytes asked for when the
+// system has no room.
+SyntheticModel synthetic_model(const ModelSpec& spec, const SyntheticOptions& options,
+                               Pages pages = Pages::Huge);
 
 // Every matrix in `format` where its rows allow, vectors and routers in F32: a shape to probe with.
 ModelSpec uniform_spec(const std::string& architecture, const Hyper& hyper, Format format);

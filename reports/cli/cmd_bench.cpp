@@ -2,11 +2,13 @@
 // reading beside each figure; --compare puts another engine's llama-bench beside it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <optional>
 
 #include "analysis/predict.h"
+#include "analysis/pricing.h"
 #include "hwmodel/error.h"
 #include "reports/bench_report.h"
 #include "reports/cli/bench_peer.h"
@@ -38,7 +40,7 @@ struct Plan {
   std::vector<Test> tests;
   std::vector<Setting> settings;
   std::int64_t repetitions = 5, n_batch = 2048;
-  bool warm_up = true;
+  bool warm_up = true, recorded_routing = false;
 };
 
 struct Subject {
@@ -116,6 +118,7 @@ Plan make_plan(const Arguments& a) {
   plan.repetitions = a.integer("repetitions", 1, 100000);
   plan.n_batch = a.integer("batch-size", 1, 1 << 20);
   plan.warm_up = !a.on("no-warmup");
+  plan.recorded_routing = a.choice("experts", {"expected", "recorded"}) == "recorded";
   const std::vector<std::int64_t> threads =
       a.has("threads") ? a.integers("threads", 1, 1024) : std::vector<std::int64_t>{0};
   const std::vector<std::int64_t> ubatches =
@@ -202,36 +205,58 @@ Seconds repetition(Engine& engine, const Test& t, std::int64_t vocab, Meter& met
   return Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
-// Tokens per second that the profile foretells at the bandwidth of this moment.
-void foretell(const Host& host, BytesPerSecond now, const ModelSpec& spec, const Setting& setting,
-              const Test& t, BenchRow& row) {
+struct Foretold {
+  double ts = 0, low = 0, high = 0;
+  std::string_view bound;
+};
+
+// Tokens per second that the profile foretells at the bandwidth of this moment, for steps of known
+// shape and number of experts.
+Foretold foretell(const Host& host, BytesPerSecond now, const ModelSpec& spec,
+                  const Setting& setting, const std::vector<Meter::StepRecord>& steps,
+                  double tokens) {
   Machine machine = host.profile.machine;
   Backend backend = host.profile.backend;
-  follow_bandwidth(machine, backend, now);
-  Scenario s;
-  s.kv = setting.kv;
-  s.n_ubatch = setting.n_ubatch;
-  s.threads = setting.threads;
-  s.depth = t.depth;
-  Seconds total(0);
-  Bound bound = Bound::WeightBandwidth;
-  if (t.n_prompt > 0) {
-    s.n_prompt = t.n_prompt;
-    const Throughput p = predict_prefill(machine, backend, spec, s);
-    total += p.total;
-    bound = p.bound;
+  follow_bandwidth(machine, backend, now, setting.threads);
+  Seconds total, low, high, longest;
+  Foretold f;
+  for (const Meter::StepRecord& s : steps) {
+    const Prediction p =
+        predict(machine, backend, spec, setting.kv, s.step, s.routing, setting.threads);
+    total += p.step;
+    low += p.step * p.low;
+    high += p.step * p.high;
+    if (p.step > longest) f.bound = name(p.bound);
+    longest = std::max(longest, p.step);
   }
-  if (t.n_gen > 0) {
-    s.depth += t.n_prompt;
-    s.n_prompt = 0;
-    s.n_gen = t.n_gen;
-    s.batch = t.sequences;
-    const Throughput p = predict_decode(machine, backend, spec, s);
-    if (p.total > total) bound = p.bound;
-    total += p.total;
+  if (!(total > Seconds(0))) return f;
+  f.ts = tokens / total.value();
+  f.low = tokens / high.value();
+  f.high = tokens / low.value();
+  return f;
+}
+
+// The steps of a test; of experts as many as are expected of even routing.
+std::vector<Meter::StepRecord> expected_steps(const Test& t, const ModelSpec& spec,
+                                              std::int64_t n_ubatch) {
+  std::vector<Meter::StepRecord> steps;
+  const auto add = [&](const Step& s) {
+    steps.push_back({s, expected_routing(spec, s), Seconds(0)});
+  };
+  for (const Step& s : prefill_steps(t.n_prompt, t.depth, n_ubatch, 1)) add(s);
+  for (std::int64_t i = 0; i < t.n_gen; ++i) {
+    add({.sequences = t.sequences,
+         .tokens_per_sequence = 1,
+         .past = t.depth + t.n_prompt + i,
+         .output_rows = t.sequences});
   }
-  row.predicted_ts = total > Seconds(0) ? static_cast<double>(row.tokens()) / total.value() : 0;
-  row.bound = name(bound);
+  return steps;
+}
+
+double median(std::vector<double> v) {
+  if (v.empty()) return 0;
+  std::sort(v.begin(), v.end());
+  return (v[v.size() / 2] + v[(v.size() - 1) / 2]) / 2;
 }
 
 BenchRow blank_row(const Subject& subject, const Plan& plan, const Setting& setting,
@@ -258,25 +283,60 @@ BenchRow blank_row(const Subject& subject, const Plan& plan, const Setting& sett
   return row;
 }
 
-void measure(Engine& engine, ReadProbe* probe, const Plan& plan, const Test& t, std::int64_t vocab,
-             const BenchPeer* peer, BenchRow& row) {
-  if (plan.warm_up) {
-    Meter unused;
-    go_to_depth(engine, t, vocab);
-    repetition(engine, t.n_gen > 4 ? Test{t.n_prompt, 4, t.depth, t.sequences} : t, vocab, unused);
+// One test on one engine: what is foretold before each repetition, and what then happens.
+class TestRun {
+ public:
+  TestRun(Engine& engine, const Host& host, const ModelSpec& spec, const Plan& plan,
+          const Setting& setting, ReadProbe* probe)
+      : engine_(engine), host_(host), spec_(spec), plan_(plan), setting_(setting), probe_(probe) {}
+
+  void measure(const Test& t, const BenchPeer* peer, BenchRow& row) {
+    std::vector<Meter::StepRecord> steps = expected_steps(t, spec_, setting_.n_ubatch);
+    if (plan_.warm_up || plan_.recorded_routing) {
+      const bool whole = plan_.recorded_routing || t.n_gen <= 4;
+      Meter recorded;
+      go_to_depth(engine_, t, spec_.hyper.vocab);
+      repetition(engine_, whole ? t : Test{t.n_prompt, 4, t.depth, t.sequences}, spec_.hyper.vocab,
+                 recorded);
+      if (plan_.recorded_routing) steps = std::move(recorded.steps);
+    }
+    std::vector<double> lows, highs;
+    for (std::int64_t r = 0; r < plan_.repetitions; ++r) {
+      progress(fmt::format("{}: {} of {}", row.test(), r + 1, plan_.repetitions));
+      go_to_depth(engine_, t, spec_.hyper.vocab);
+      const BytesPerSecond before = reading();
+      const Foretold f =
+          foretell(host_, before, spec_, setting_, steps, static_cast<double>(row.tokens()));
+      row.predictions.push_back(f.ts);
+      lows.push_back(f.low);
+      highs.push_back(f.high);
+      row.bound = f.bound;
+      Meter meter;
+      row.samples.push_back(repetition(engine_, t, spec_.hyper.vocab, meter));
+      if (probe_ != nullptr) row.reads.push_back((before + probe_->sample()) / 2.0);
+      row.bytes = meter.ledger.traffic().from_memory();
+      if (peer != nullptr) row.peer_ts.push_back(peer->measure(row.model_file, row));
+    }
+    row.predicted_ts = median(row.predictions);
+    row.predicted_low = median(lows);
+    row.predicted_high = median(highs);
+    progress_done();
   }
-  for (std::int64_t r = 0; r < plan.repetitions; ++r) {
-    progress(fmt::format("{}: {} of {}", row.test(), r + 1, plan.repetitions));
-    go_to_depth(engine, t, vocab);
-    const BytesPerSecond before = probe != nullptr ? probe->sample() : BytesPerSecond(0);
-    Meter meter;
-    row.samples.push_back(repetition(engine, t, vocab, meter));
-    if (probe != nullptr) row.reads.push_back((before + probe->sample()) / 2.0);
-    row.bytes = meter.ledger.traffic().from_memory();
-    if (peer != nullptr) row.peer_ts.push_back(peer->measure(row.model_file, row));
+
+ private:
+  BytesPerSecond reading() const {
+    return probe_ != nullptr
+               ? probe_->sample()
+               : achievable_bandwidth(host_.profile.machine, Bytes(1e15), setting_.threads);
   }
-  progress_done();
-}
+
+  Engine& engine_;
+  const Host& host_;
+  const ModelSpec& spec_;
+  const Plan& plan_;
+  const Setting& setting_;
+  ReadProbe* probe_;
+};
 
 int run_bench(const Arguments& a) {
   const Plan plan = make_plan(a);
@@ -314,9 +374,9 @@ int run_bench(const Arguments& a) {
     };
     for (const Test& t : plan.tests) {
       BenchRow row = blank_row(subject, plan, setting, engine, t);
-      foretell(host, bandwidth(), spec, setting, t, row);
-      measure(engine, probe ? &*probe : nullptr, plan, t, spec.hyper.vocab, peer ? &*peer : nullptr,
-              row);
+      row.profile = host.hash;
+      TestRun(engine, host, spec, plan, setting, probe ? &*probe : nullptr)
+          .measure(t, peer ? &*peer : nullptr, row);
       fmt::print("{}", bench_row(plan.form, row, first));
       std::fflush(stdout);
       first = false;
@@ -365,6 +425,10 @@ CommandSpec command_bench() {
        "no bandwidth probe beside each repetition: no share of reading, and the "
        "prediction takes the profile's bandwidth"},
       {"no-warmup", "", "", "no untimed repetition first"},
+      {"experts", "HOW", "expected",
+       "experts touched per step in the prediction: expected (even routing) or recorded (as many "
+       "as "
+       "in an untimed repetition of the same tokens)"},
       {"compare", "PROGRAM", "",
        "another engine's llama-bench, run in alternation on the same file"},
       {"compare-args", "WORDS", "", "more options for it, separated by commas: -rtr,1"},

@@ -9,6 +9,7 @@
 #include "reports/cli/common.h"
 #include "reports/table.h"
 #include "runtime/calibrate.h"
+#include "runtime/kernels/kernels.h"
 
 namespace bandwall {
 namespace {
@@ -27,13 +28,23 @@ std::string summary(const ProfileFile& p) {
   }
   for (const auto& [format, rate] : p.backend.gemm) {
     table.add({"matrix product " + format, human(rate.value.rate),
-               fmt::format("half speed at {:.0f} rows", rate.value.n_half)});
+               fmt::format("best of {} row counts", rate.value.points.size())});
   }
   for (const auto& [format, rate] : p.backend.kv_stream)
     table.add({"KV stream " + format, human(rate.value), ""});
+  for (const auto& [format, rate] : p.backend.kv_scores)
+    table.add({"scores over KV " + format, to_text(rate.value), ""});
   for (const auto& [op, cost] : p.backend.op_seconds)
     table.add({"fixed cost per op, " + op, human(cost.value), ""});
   return table.text();
+}
+
+Format format_of(const std::string& text) {
+  const auto format = format_from_name(text);
+  if (!format || !has_kernels(*format)) {
+    throw Error::input("--formats", fmt::format("no kernels for a format '{}'", text));
+  }
+  return *format;
 }
 
 int run_calibrate(const Arguments& a) {
@@ -43,6 +54,9 @@ int run_calibrate(const Arguments& a) {
     throw Error::input("--out", "no home folder is known; say where to write the profile");
   CalibrateOptions options;
   options.budget = Seconds(a.on("quick") ? 12 : 100);
+  if (a.has("formats")) {
+    for (const std::string& text : a.list("formats")) options.formats.push_back(format_of(text));
+  }
   options.threads = a.has("threads") ? static_cast<int>(a.integer("threads", 1, 1024)) : 0;
   options.progress = [](const std::string& what, double done) {
     progress(fmt::format("calibrating {:3.0f} %: {}", 100 * done, what));
@@ -50,7 +64,15 @@ int run_calibrate(const Arguments& a) {
   };
   const Calibration calibration = calibrate(options);
   progress_done();
-  if (calibration.host_busy) note("bandwall: " + calibration.warning);
+  if (calibration.host_busy) {
+    if (!a.on("allow-busy")) {
+      throw Error::running("host", calibration.warning +
+                                       "; --allow-busy keeps the figures all the "
+                                       "same");
+    }
+    note("bandwall: " + calibration.warning);
+  }
+  for (const std::string& remark : calibration.remarks) note("bandwall: " + remark);
   const std::string text = write_profile_file(profile_of(calibration));
   if (path == "-") {
     fmt::print("{}", text);
@@ -60,9 +82,9 @@ int run_calibrate(const Arguments& a) {
   std::error_code failed;
   if (!folder.empty()) std::filesystem::create_directories(folder, failed);
   write_file(path, text);
-  fmt::print("{}\n{}\nspread of the bandwidth probe {:.1f} %; profile written to {}\n",
+  fmt::print("{}\n{}\nspread of the bandwidth probe {:.1f} %; profile {} written to {}\n",
              calibration.environment, summary(profile_of(calibration)), 100 * calibration.spread,
-             path);
+             profile_hash(text), path);
   return kExitDone;
 }
 
@@ -72,12 +94,15 @@ CommandSpec command_calibrate() {
   return {
       "calibrate",
       "calibrate [--out FILE] [--fit-backend ROWS.csv] [OPTIONS]",
-      "measure this host with the engine's own kernels (under two minutes)",
+      "measure this host with the engine's own kernels (about two minutes)",
       0,
       0,
       {{"out", "FILE", "",
         "where to write the profile, - for stdout; the user's configuration folder when not given"},
-       {"quick", "", "", "fewer probes, under 15 seconds"},
+       {"quick", "", "", "fewer probes, about 15 seconds"},
+       {"formats", "NAME,..", "", "these weight formats only, and F32: Q4_K,Q6_K"},
+       {"allow-busy", "", "",
+        "write the profile although other programs disturbed the measurement"},
        {"fit-backend", "ROWS.csv", "",
         "no probes: fit a backend's few figures to measured rows (a file or a shipped one)"},
        {"machine,M", "NAME", "gb10", "of --fit-backend: rows of this machine"},

@@ -335,7 +335,7 @@ int run_run(const Arguments& a) {
   warm_up(job, engine);
   const BytesPerSecond seen = host.profile.machine.pool().peak.value;
   const BandwidthNow before = probe_bandwidth(threads);
-  follow_bandwidth(host.profile.machine, host.profile.backend, before.median);
+  follow_bandwidth(host.profile.machine, host.profile.backend, before.median, threads);
 
   RunResult run = describe(a, job, engine, host);
   run.elsewhere = std::move(rows);
@@ -365,7 +365,7 @@ int run_run(const Arguments& a) {
   const BandwidthNow after = probe_bandwidth(threads);
   // The ceiling: the best plain read seen while calibrating, before or after.
   const BytesPerSecond best = std::max({seen, before.best, after.best});
-  follow_bandwidth(host.profile.machine, host.profile.backend, best);
+  follow_bandwidth(host.profile.machine, host.profile.backend, best, threads);
   run.text = job.tokenizer.decode(g.ids);
   run.logits_hash = g.hash;
   run.phases.resize(1);

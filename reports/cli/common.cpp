@@ -139,11 +139,12 @@ std::string default_profile_path() {
 }
 
 ProfileFile load_profile(const std::string& path) {
-  return parse_profile_file(read_file(path, 1 << 20), path);
+  return parse_profile_file(read_file(path, kMostProfile), path);
 }
 
 ProfileFile profile_of(const Calibration& c) {
-  return {c.machine, c.backend, c.date, c.environment, c.spread};
+  return {c.machine, c.backends.front(), {c.backends.begin() + 1, c.backends.end()},
+          c.date,    c.environment,      c.spread};
 }
 
 const KvFormat* kv_format(const std::string& option, const std::string& text) {

@@ -49,6 +49,7 @@ Target choose_target(const std::string& machine, const std::optional<std::string
 // The user's own profile ($XDG_CONFIG_HOME/bandwall/this.yaml or ~/.config/bandwall/this.yaml);
 // empty when no home folder is known.
 std::string default_profile_path();
+inline constexpr std::int64_t kMostProfile = 1 << 22;  // bytes
 ProfileFile load_profile(const std::string& path);
 ProfileFile profile_of(const Calibration& calibration);
 

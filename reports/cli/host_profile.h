@@ -12,6 +12,7 @@ namespace bandwall {
 struct Host {
   ProfileFile profile;
   std::string note;  // where its figures come from, for the report
+  std::string hash;  // profile_hash of them
 };
 
 // The file of --profile or the user's own; else a quick calibration for the formats of the model,

@@ -71,7 +71,7 @@ void tell_full_depth(const SyntheticChoice& c, const Host& host, BytesPerSecond 
   if (!c.is_cut()) return;
   Machine machine = host.profile.machine;
   Backend backend = host.profile.backend;
-  follow_bandwidth(machine, backend, now);
+  follow_bandwidth(machine, backend, now, threads);
   Scenario s;
   s.n_gen = 1;
   s.kv = kv;

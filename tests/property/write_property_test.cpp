@@ -66,10 +66,17 @@ class Maker {
       if (often()) b.stream[name] = figure(rate<BytesPerSecond>());
       if (often()) b.stream_curves[name] = {curve(), curve()};
       if (often()) b.gemm[name] = {{rate<FlopsPerSecond>(), 17.5}, source()};
+      if (often()) {
+        const GemmRate points{rate<FlopsPerSecond>(),
+                              0,
+                              {{1.25, rate<FlopsPerSecond>()}, {64, rate<FlopsPerSecond>()}}};
+        b.gemm[name + ".experts"] = {points, source()};
+      }
     }
     for (const KvFormat& f : all_kv_formats()) {
       if (often()) b.kv_stream[std::string(f.name)] = figure(rate<BytesPerSecond>());
       if (often()) b.kv_elements[std::string(f.name)] = figure(rate<ElementsPerSecond>());
+      if (often()) b.kv_scores[std::string(f.name)] = figure(rate<ElementsPerSecond>());
     }
     for (int i = 0; i < kOpKinds; ++i) {
       const std::string op(name(static_cast<OpKind>(i)));

@@ -5,8 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "hwmodel/error.h"
+#include "runtime/calibrate_fit.h"
 #include "runtime/engine.h"
-#include "runtime/gemm_fit.h"
+#include "runtime/least_squares.h"
 #include "runtime/probes.h"
 #include "runtime/synthetic_model.h"
 
@@ -22,33 +23,90 @@ TEST(Series, MedianAndSpreadForgetOneOutlier) {
   EXPECT_DOUBLE_EQ(s.best(), 1000.0);
 }
 
-Series seconds(double t) {
-  Series s;
-  s.add(t);
+// Times of two mechanisms, and of a third that is always the same multiple of the second.
+TEST(LeastSquares, FindsFiguresAndSaysWhichAreNotDetermined) {
+  Terms terms, tied;
+  std::vector<double> times;
+  for (int i = 0; i < 8; ++i) {
+    const double bytes = 1e6 * (1 << (i % 4)), flops = i < 4 ? 1e6 : 8e6;
+    terms.push_back({bytes, flops});
+    tied.push_back({bytes, bytes * (1 + 1e-3 * i)});
+    times.push_back((bytes * 3e-11 + flops * 5e-12) * (i % 2 == 0 ? 1.01 : 0.99));
+  }
+  const Fit fit = fit_non_negative(terms, times, 2);
+  EXPECT_NEAR(fit.figures[0].value, 3e-11, 2e-12);
+  EXPECT_NEAR(fit.figures[1].value, 5e-12, 1e-12);
+  EXPECT_TRUE(fit.figures[0].identified);
+  EXPECT_LE(fit.figures[0].low, fit.figures[0].value);
+  EXPECT_GE(fit.figures[0].high, fit.figures[0].value);
+  EXPECT_LT(fit.error, 0.02);
+  const Fit unclear = fit_non_negative(tied, times, 2);
+  EXPECT_FALSE(unclear.figures[0].identified && unclear.figures[1].identified);
+}
+
+TEST(LeastSquares, NoFigureIsNegativeAndNoRowsAreNoError) {
+  // 2 x - 1: the constant would be negative.
+  const Fit fit = fit_non_negative({{1, 1}, {2, 1}, {3, 1}}, {1, 3, 5}, 2);
+  EXPECT_GT(fit.figures[0].value, 1);
+  EXPECT_EQ(fit.figures[1].value, 0);
+  EXPECT_FALSE(fit.figures[1].identified);
+  EXPECT_EQ(fit_non_negative({}, {}, 2).figures.size(), 2u);
+}
+
+OpSample sample(double seconds, double weights, double read, double flops = 0,
+                double activations = 0) {
+  OpSample s;
+  s.row.calls = 1;
+  s.row.time = Seconds(seconds);
+  s.row.traffic.weights = Bytes(weights);
+  s.row.traffic.activations = Bytes(activations);
+  s.row.flops = Flops(flops);
+  s.read = read;
   return s;
 }
 
-TEST(GemmFit, FindsRateAndHalfSaturation) {
-  const double rate = 1e11, half = 4, flops = 2e6, first = 1e-4;
-  std::map<std::int64_t, Series> times;
-  for (const std::int64_t n : {1, 4, 16, 64, 256}) {
-    const double rows = static_cast<double>(n), reached = rate * rows / (rows + half);
-    times[n] = seconds(first + (rows - 1) * flops / reached);
+// The host drifts between the samples; rates are shares of the reading beside each.
+TEST(CalibrateFit, StreamsFollowTheReadingBesideThem) {
+  FormatSamples f;
+  f.experts_used = 8;
+  for (const double read : {20e9, 30e9, 40e9}) {
+    StepSample step;
+    step[OpKind::QkvProj] = sample(1e7 / (0.8 * read), 1e7, read, 2e7);
+    step[OpKind::Experts] = sample(1e8 / (0.5 * read), 1e8, read, 2e8);
+    f.decode.push_back(step);
   }
-  const GemmRate r = fit_gemm(times, flops);
-  EXPECT_NEAR(r.rate.value(), rate, 1e-6 * rate);
-  EXPECT_NEAR(r.n_half, half, 1e-6);
+  const double n = 16, rate = 1e11;
+  StepSample prompt;
+  prompt[OpKind::QkvProj] = sample(1e7 / (0.8 * 30e9) + 2e7 * (n - 1) / rate, 1e7, 30e9, 2e7 * n);
+  f.prompts[16] = {prompt};
+  Backend b;
+  fit_format(f, Format::Q4_K, 30e9, b);
+  EXPECT_NEAR(b.stream.at("Q4_K").value.value(), 24e9, 1e3);
+  EXPECT_NEAR(b.stream.at("Q4_K.experts").value.value(), 15e9, 1e3);
+  ASSERT_EQ(b.gemm.at("Q4_K").value.points.size(), 1u);
+  EXPECT_NEAR(b.gemm.at("Q4_K").value.points[0].rate.value(), rate, 1e-3 * rate);
 }
 
-// On a busy host one row can take longer than many: there is a rate all the same.
-TEST(GemmFit, ADisturbedFirstRowStillGivesARate) {
-  const double flops = 2e6;
-  const GemmRate r = fit_gemm({{1, seconds(1.0)}, {8, seconds(0.01)}, {64, seconds(0.02)}}, flops);
-  EXPECT_DOUBLE_EQ(r.rate.value(), 64 * flops / 0.02);
-  EXPECT_EQ(r.n_half, 0);
-  EXPECT_GT(fit_gemm({{8, seconds(0.01)}}, flops).rate.value(), 0);
-  EXPECT_GT(fit_gemm({{1, seconds(0.01)}}, flops).rate.value(), 0);
-  EXPECT_GT(fit_gemm({{1, seconds(0.01)}, {8, seconds(0.01)}}, flops).rate.value(), 0);
+TEST(CalibrateFit, AttentionTellsBytesFromScores) {
+  std::vector<AttentionSample> samples;
+  for (const double cells : {64.0, 512.0, 2048.0, 6144.0}) {
+    for (const double group : {1.0, 8.0}) {
+      const double bytes = cells * 4096, elements = cells * 1024 * group;
+      samples.push_back({5e-6 + bytes / 25e9 + elements / 2e11, bytes, elements, 0, 30e9});
+    }
+  }
+  Backend b;
+  std::vector<std::string> remarks;
+  fit_attention(samples, "f16", 30e9, b, remarks);
+  EXPECT_TRUE(remarks.empty());
+  EXPECT_NEAR(b.kv_stream.at("f16").value.value(), 25e9, 1e8);
+  EXPECT_NEAR(b.kv_scores.at("f16").value.value(), 2e11, 1e9);
+  EXPECT_NEAR(b.op_seconds.at("attention").value.value(), 5e-6, 1e-8);
+  // One head shape alone cannot tell them apart: plain reading stands for the bytes.
+  std::erase_if(samples, [](const AttentionSample& s) { return s.elements > s.bytes; });
+  fit_attention(samples, "q8_0", 30e9, b, remarks);
+  EXPECT_FALSE(remarks.empty());
+  EXPECT_DOUBLE_EQ(b.kv_stream.at("q8_0").value.value(), 30e9);
 }
 
 TEST(Probes, RandomBlocksOfEveryFormatAreOrdinaryValues) {
@@ -95,28 +153,30 @@ TEST(Calibrate, ShortestFormGivesAUsableMachineAndBackend) {
   o.formats = {Format::Q8_0};
   const Calibration c = calibrate(o);
   EXPECT_EQ(c.machine.name, "this");
-  EXPECT_EQ(c.backend.machine, "this");
-  EXPECT_TRUE(c.backend.calibrated);
+  ASSERT_EQ(c.backends.size(), 1u);  // the quick form: one thread count
+  const Backend& b = c.backends.front();
+  EXPECT_EQ(b.machine, "this");
+  EXPECT_TRUE(b.calibrated);
   EXPECT_GT(c.machine.pool().peak.value, BytesPerSecond(0));
   EXPECT_LE(c.machine.pool().achievable.value, c.machine.pool().peak.value);
   for (const char* format : {"Q8_0", "F32", "default"}) {
-    EXPECT_GT(c.backend.stream.at(format).value, BytesPerSecond(0)) << format;
-    EXPECT_FALSE(c.backend.stream_curves.at(format).empty()) << format;
+    EXPECT_GT(b.stream.at(format).value, BytesPerSecond(0)) << format;
+    EXPECT_FALSE(b.stream_curves.at(format).empty()) << format;
   }
-  EXPECT_GT(c.backend.gemm.at("Q8_0").value.rate, FlopsPerSecond(0));
+  EXPECT_GT(b.gemm.at("Q8_0").value.rate, FlopsPerSecond(0));
+  EXPECT_FALSE(b.gemm.at("Q8_0.experts").value.points.empty());
   for (const char* op :
        {"attention", "experts", "head", "dense_ffn", "shared_expert", "attention.latent",
         "qkv_proj.latent", "ssm_in", "ssm", "ssm_out", "ssm.delta"}) {
-    ASSERT_EQ(c.backend.op_seconds.count(op), 1u) << op;
-    EXPECT_GE(c.backend.op_seconds.at(op).value, Seconds(0)) << op;
-    EXPECT_LT(c.backend.op_seconds.at(op).value, Seconds(0.1)) << op;
+    ASSERT_EQ(b.op_seconds.count(op), 1u) << op;
+    EXPECT_GE(b.op_seconds.at(op).value, Seconds(0)) << op;
+    EXPECT_LT(b.op_seconds.at(op).value, Seconds(0.1)) << op;
   }
-  for (const char* type : {"f16", "f32"}) {
-    EXPECT_GT(c.backend.kv_stream.at(type).value, BytesPerSecond(0)) << type;
-    EXPECT_GT(c.backend.kv_elements.at(type).value, ElementsPerSecond(0)) << type;
+  for (const char* type : {"f16", "q8_0"}) {
+    EXPECT_GT(b.kv_stream.at(type).value, BytesPerSecond(0)) << type;
   }
-  EXPECT_GT(c.backend.attention_rate->value, FlopsPerSecond(0));
-  EXPECT_TRUE(c.backend.step_seconds.has_value());
+  EXPECT_GT(b.attention_rate->value, FlopsPerSecond(0));
+  EXPECT_TRUE(b.step_seconds.has_value());
   EXPECT_EQ(c.host_busy, !c.warning.empty());
   EXPECT_EQ(c.date.size(), 10u);
 }

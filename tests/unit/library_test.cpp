@@ -259,13 +259,38 @@ TEST(Library, RefusesFilesThatContradictThemselves) {
 }
 
 TEST(Library, KeepsAProfileOfBoth) {
-  ProfileFile p{load_machine("gb10"), load_backend("llama.cpp-cuda"), "2026-11-21", "cpu \"x\"",
-                0.031};
+  ProfileFile p{
+      load_machine("gb10"), load_backend("llama.cpp-cuda"), {}, "2026-11-21", "cpu \"x\"", 0.031};
   p.machine.name = "this";
+  for (const int threads : {1, 4}) {
+    p.other_threads.push_back(p.backend);
+    p.other_threads.back().threads = threads;
+  }
   const std::string text = write_profile_file(p);
   EXPECT_EQ(parse_profile_file(text, "p.yaml"), p);
   EXPECT_EQ(parse_machine(text, "p.yaml"), p.machine);
   EXPECT_EQ(parse_backend(text, "p.yaml"), p.backend);
+}
+
+TEST(Library, AChangedProfileIsRefusedOneWithoutAHashIsNot) {
+  const ProfileFile p{load_machine("gb10"), load_backend("bandwall-cpu"), {}, "2026-11-21", "x", 0};
+  const std::string text = write_profile_file(p);
+  const std::string hash = profile_hash(text);
+  EXPECT_NE(text.find("hash: \"" + hash + "\"\n"), std::string::npos);
+  const auto said = [](const std::string& changed) -> std::string {
+    try {
+      parse_profile_file(changed, "p.yaml");
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  std::string edited = text;
+  edited.replace(edited.find("2026-11-21"), 10, "2026-11-22");
+  EXPECT_THAT(said(edited), HasSubstr("was changed after it was measured"));
+  EXPECT_NE(profile_hash(edited), hash);
+  edited.erase(edited.find("hash: "));
+  EXPECT_EQ(said(edited), "");
 }
 
 TEST(BackendFor, LeavesItsOwnMachineAlone) {

@@ -114,6 +114,40 @@ TEST(Predict, OneRowHasNoComputeTermManyRowsDo) {
             predict(m, hand_backend(), model, f16(), step, routing).step);
 }
 
+// Measured points replace the formula: the time of the rows after the first is linear between them.
+TEST(Predict, PointsOfAProductRateReplaceTheFormula) {
+  GemmRate g{FlopsPerSecond(9e12), 100, {{4, FlopsPerSecond(1e12)}, {8, FlopsPerSecond(2e12)}}};
+  EXPECT_DOUBLE_EQ(g.at(2).value(), 1e12);
+  EXPECT_DOUBLE_EQ(g.at(4).value(), 1e12);
+  EXPECT_NEAR(5 / g.at(6).value(), (3 / 1e12 + 7 / 2e12) / 2, 1e-24);
+  EXPECT_DOUBLE_EQ(g.at(8).value(), 2e12);
+  EXPECT_DOUBLE_EQ(g.at(500).value(), 2e12);
+  g.points.clear();
+  EXPECT_DOUBLE_EQ(g.at(100).value(), 4.5e12);
+}
+
+TEST(Predict, ScoresAddToTheBytesWhereTheBackendSaysSo) {
+  const ModelSpec model = hand_model({.layers = 2, .heads = 32, .kv_heads = 2, .head_dim = 128});
+  const Machine m = hand_machine();
+  Backend b = hand_backend();
+  const Seconds bytes_alone = decode(m, b, model, 4095).step;
+  b.kv_scores["f16"] = {ElementsPerSecond(1e11), {}};
+  EXPECT_NEAR((decode(m, b, model, 4095).step - bytes_alone).value(),
+              2.0 * 2 * 32 * 128 * 4096 / 1e11, 1e-9);
+}
+
+TEST(Predict, MatricesOfExpertsHaveARateOfTheirOwn) {
+  const ModelSpec model =
+      hand_model({.ffn = 0, .experts = 8, .experts_used = 2, .expert_ffn = 8192});
+  Backend b = hand_backend();
+  const double alike = op(decode(hand_machine(), b, model, 0), OpKind::Experts).expected.value();
+  b.stream["Q8_0.experts"] = {BytesPerSecond(100e9), {}};
+  const Prediction p = decode(hand_machine(), b, model, 0);
+  EXPECT_GT(op(p, OpKind::Experts).expected.value(), 1.5 * alike);
+  EXPECT_EQ(op(p, OpKind::AttnOut).expected,
+            op(decode(hand_machine(), hand_backend(), model, 0), OpKind::AttnOut).expected);
+}
+
 TEST(Predict, PrefillComputeIsFlopsOverReachedRate) {
   const ModelSpec model = hand_model({.layers = 1});
   const Step step{1, 64, 0, 64};
