@@ -35,9 +35,7 @@ Host host_of_file(const std::string& path, int threads) {
                           environment));
   }
   if (environment.find(fmt::format("build {}", kernel_build())) == std::string::npos) {
-    note(
-        "bandwall: the profile was measured with other kernels than this program has; "
-        "run 'bandwall calibrate' again");
+    host.note += ", with other kernels than this program has: calibrate again";
   }
   choose_threads(host.profile, threads);
   return host;
