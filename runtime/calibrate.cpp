@@ -66,7 +66,7 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   constexpr double kSmallest = 1;  // seconds; at most this: models that fit in a cache (tests)
   Schedule s;
   s.quick = options.budget.value() <= kQuickBudget;
-  s.arena = 2 * arena_bytes(host);
+  s.arena = (s.quick ? 1 : 2) * arena_bytes(host);
   s.size = probe_size(options.budget.value() <= kSmallest);
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
@@ -84,6 +84,8 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   s.depths = {64, 512, 2048, 6144};
   if (s.quick) {
     s.rounds = 1;
+    s.size.head_bytes *= 0.3;  // just beyond the last cache
+    s.size.expert_bytes *= 0.5;
     s.at_least = 0.01;
     s.tokens = 4;
     s.repeats = 1;

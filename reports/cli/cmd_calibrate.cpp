@@ -99,7 +99,7 @@ CommandSpec command_calibrate() {
       0,
       {{"out", "FILE", "",
         "where to write the profile, - for stdout; the user's configuration folder when not given"},
-       {"quick", "", "", "fewer probes, about 15 seconds"},
+       {"quick", "", "", "fewer probes, under half a minute"},
        {"formats", "NAME,..", "", "these weight formats only, and F32: Q4_K,Q6_K"},
        {"allow-busy", "", "",
         "write the profile although other programs disturbed the measurement"},
