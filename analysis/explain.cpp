@@ -20,13 +20,7 @@ std::vector<std::pair<std::string, Bytes>> by_format(const Op& op) {
   return sums;
 }
 
-// Same kind, formats, bytes, work: then the price is the same, too.
-bool alike(const Op& a, const Op& b) {
-  return a.key.kind == b.key.kind && a.traffic == b.traffic && a.flops == b.flops &&
-         by_format(a) == by_format(b);
-}
-
-void add(ExplainedOps& group, const Op& op, const OpCost& cost, Seconds light) {
+void add(ExplainedOps& group, const Op& op, const PricedOp& priced) {
   ++group.count;
   const auto formats = by_format(op);
   if (group.weights.empty()) {
@@ -36,9 +30,9 @@ void add(ExplainedOps& group, const Op& op, const OpCost& cost, Seconds light) {
   }
   group.traffic += op.traffic;
   group.flops += op.flops;
-  group.cost += cost;
-  group.expected += std::max(cost.total(), light);
-  group.speed_of_light += light;
+  group.cost += priced.cost;
+  group.expected += priced.expected();
+  group.speed_of_light += priced.speed_of_light;
 }
 
 }  // namespace
@@ -47,21 +41,21 @@ std::vector<ExplainedOps> explain(const Machine& machine, const Backend& backend
                                   const ModelSpec& model, const KvConfig& kv, const Step& step,
                                   const Routing& routing, int threads) {
   const Plan plan = plan_step(model, kv, step, routing);
-  const Backend fitted = backend_for(backend, machine);
+  const FittedBackend fitted(backend, machine);
   const PricingContext context =
-      pricing_context(machine, fitted, model, kv, plan, routing, threads);
+      pricing_context(machine, *fitted, model, kv, plan, routing, threads);
   std::vector<ExplainedOps> groups;
   std::vector<const Op*> first;  // of each group
-  PricingGaps gaps;
+  Prices prices(context);
   for (const Op& op : plan.ops) {
     std::size_t i = 0;
-    while (i < groups.size() && !alike(*first[i], op)) ++i;
+    while (i < groups.size() && !priced_alike(*first[i], op)) ++i;
     if (i == groups.size()) {
       groups.emplace_back();
       groups.back().kind = op.key.kind;
       first.push_back(&op);
     }
-    add(groups[i], op, price(context, op, gaps), speed_of_light(context, op));
+    add(groups[i], op, prices.of(op));
   }
   return groups;
 }

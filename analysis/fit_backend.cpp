@@ -10,6 +10,7 @@
 #include <Eigen/Dense>
 
 #include "analysis/pricing.h"
+#include "analysis/quantile.h"
 #include "hwmodel/error.h"
 
 namespace bandwall {
@@ -183,11 +184,9 @@ FitErrors summary(std::vector<double> errors) {
   e.n = errors.size();
   if (errors.empty()) return e;
   for (double& x : errors) x = std::fabs(x);
-  std::sort(errors.begin(), errors.end());
-  const std::size_t half = errors.size() / 2;
-  e.median = errors.size() % 2 == 1 ? errors[half] : (errors[half - 1] + errors[half]) / 2;
+  e.median = median(errors);
   for (const double x : errors) e.mean += x / static_cast<double>(errors.size());
-  e.worst = errors.back();
+  e.worst = *std::max_element(errors.begin(), errors.end());
   return e;
 }
 

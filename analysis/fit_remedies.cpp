@@ -262,11 +262,9 @@ std::optional<double> decode_speed(const Machine& machine, const Backend& backen
     one->devices = 1;
   }
   const Machine& works = one ? *one : machine;
-  std::optional<Backend> borrowed;
-  if (!is_fitted(backend, works)) borrowed = backend_for(backend, works);
-  const Backend& fitted = borrowed ? *borrowed : backend;
+  const FittedBackend fitted(backend, works);
   const PricingContext context =
-      pricing_context(works, fitted, model, options.kv, step.plan, step.routing, 0);
+      pricing_context(works, *fitted, model, options.kv, step.plan, step.routing, 0);
   const bool all_on_device = placement.host_weights == 0;
   // A CPU's own backend (its figures hold for so many threads) is the host.
   if (all_on_device || (has_one_pool(machine) && backend.threads > 0)) {

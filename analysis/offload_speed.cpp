@@ -12,7 +12,7 @@ double real(std::int64_t n) { return static_cast<double>(n); }
 class Walk {
  public:
   Walk(const PricingContext& c, const Plan& plan, const Placement& p, const HostSide& host)
-      : c_(c), plan_(plan), p_(p), host_(host), dense_(p.host_layers.size()) {
+      : c_(c), plan_(plan), p_(p), host_(host), prices_(c), dense_(p.host_layers.size()) {
     for (const Op& op : plan.ops) {
       if (op.key.kind != OpKind::Experts) dense_[block(op)] += op.traffic.weights;
     }
@@ -50,10 +50,7 @@ class Walk {
 
   void add(const Op& op) {
     const double s = share(op);
-    if (s < 1) {
-      PricingGaps gaps;
-      sum_ += std::max(price(c_, op, gaps).total(), speed_of_light(c_, op)) * (1 - s);
-    }
+    if (s < 1) sum_ += prices_.of(op).expected() * (1 - s);
     if (s > 0) {
       const BytesPerSecond rate = host_.pool->achievable.value * c_.backend->efficiency_default;
       const Bytes read = outside(op) ? op.traffic.from_memory() : op.traffic.weights * s;
@@ -76,6 +73,7 @@ class Walk {
   const Plan& plan_;
   const Placement& p_;
   const HostSide& host_;
+  Prices prices_;
   std::vector<Bytes> dense_;  // what the step reads of each block besides experts
   bool on_host_ = true;       // where the token's row comes from
   Seconds sum_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -204,31 +203,22 @@ Routing routing_of(const Backend& backend, const ModelSpec& model, const Step& s
 Prediction predict(const Machine& machine, const Backend& backend, const ModelSpec& model,
                    const KvConfig& kv, const Step& step, const Routing& routing, int threads) {
   const Plan plan = plan_step(model, kv, step, routing);
-  std::optional<Backend> borrowed;
-  if (!is_fitted(backend, machine)) borrowed = backend_for(backend, machine);
-  const Backend& fitted = borrowed ? *borrowed : backend;
+  const FittedBackend kept(backend, machine);
+  const Backend& fitted = *kept;
   const PricingContext context =
       pricing_context(machine, fitted, model, kv, plan, routing, threads);
   Prediction p;
-  p.ledger.steps = 1;
-  p.ledger.tokens = step.tokens();
+  p.ledger = ledger_of(plan);
   p.ops.reserve(plan.ops.size());
-  PricingGaps gaps;
+  Prices prices(context);
   OpCost sum;
   for (const Op& op : plan.ops) {
-    const OpCost cost = price(context, op, gaps);
-    sum += cost;
-    OpPrediction o{op.key, cost.total(), speed_of_light(context, op), largest(cost)};
-    // A rate above the machine's own ceiling would break physics; the ceiling wins.
-    o.expected = std::max(o.expected, o.speed_of_light);
-    p.ops.push_back(o);
-    LedgerRow& row = p.ledger.rows[op.key];
-    row.calls += 1;
-    row.traffic += op.traffic;
-    row.flops += op.flops;
-    row.time += o.expected;
-    p.step += o.expected;
-    p.speed_of_light += o.speed_of_light;
+    const PricedOp priced = prices.of(op);
+    sum += priced.cost;
+    p.ops.push_back({op.key, priced.expected(), priced.speed_of_light, largest(priced.cost)});
+    p.ledger.rows[op.key].time += priced.expected();
+    p.step += priced.expected();
+    p.speed_of_light += priced.speed_of_light;
   }
   if (fitted.step_seconds) {
     p.step += fitted.step_seconds->value;
@@ -240,7 +230,7 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
   const Band band = band_of(p.basis, step);
   p.low = band.low;
   p.high = band.high;
-  add_notes(machine, fitted, model, plan, routing, gaps, p);
+  add_notes(machine, fitted, model, plan, routing, prices.gaps(), p);
   add_known_limits(machine, fitted, model, step, p);
   return p;
 }

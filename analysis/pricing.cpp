@@ -360,56 +360,35 @@ Seconds speed_of_light(const PricingContext& context, const Op& op) {
   return t;
 }
 
-namespace {
-
-bool alike(const WeightStream& a, const WeightStream& b) {
-  return a.format == b.format && a.bytes == b.bytes && a.matrices == b.matrices &&
-         a.rows_of_x == b.rows_of_x && a.flops == b.flops;
-}
-
-// All that price() and speed_of_light() look at, but for the kind.
-bool alike(const Op& a, const Op& b) {
-  return (a.key.layer < 0) == (b.key.layer < 0) && a.traffic == b.traffic && a.flops == b.flops &&
-         a.kv_scores == b.kv_scores &&
+bool priced_alike(const Op& a, const Op& b) {
+  const auto same_stream = [](const WeightStream& x, const WeightStream& y) {
+    return x.format == y.format && x.bytes == y.bytes && x.matrices == y.matrices &&
+           x.rows_of_x == y.rows_of_x && x.flops == y.flops;
+  };
+  return a.key.kind == b.key.kind && (a.key.layer < 0) == (b.key.layer < 0) &&
+         a.traffic == b.traffic && a.flops == b.flops && a.kv_scores == b.kv_scores &&
          std::equal(a.streams.begin(), a.streams.end(), b.streams.begin(), b.streams.end(),
-                    [](const WeightStream& x, const WeightStream& y) { return alike(x, y); });
+                    same_stream);
 }
 
-// The layers of a model are alike: the last few different ops of each kind are remembered.
-class Prices {
- public:
-  explicit Prices(const PricingContext& context) : context_(context) {}
-
-  Seconds of(const Op& op) {
-    Kind& kind = kinds_[static_cast<std::size_t>(op.key.kind)];
-    for (const Known& k : kind.known) {
-      if (k.op != nullptr && alike(*k.op, op)) return k.t;
-    }
-    const Seconds t = std::max(price(context_, op, gaps_).total(), speed_of_light(context_, op));
-    kind.known[kind.next++ % std::size(kind.known)] = {&op, t};
-    return t;
+PricedOp Prices::of(const Op& op) {
+  Kind& kind = kinds_[static_cast<std::size_t>(op.key.kind)];
+  for (const Known& k : kind.known) {
+    if (k.op != nullptr && priced_alike(*k.op, op)) return k.priced;
   }
+  Known& place = kind.known[kind.next++ % kind.known.size()];
+  place = {&op, {price(context_, op, gaps_), bandwall::speed_of_light(context_, op)}};
+  return place.priced;
+}
 
- private:
-  struct Known {
-    const Op* op = nullptr;
-    Seconds t;
-  };
-  struct Kind {
-    Known known[4];
-    std::size_t next = 0;
-  };
-  const PricingContext& context_;
-  PricingGaps gaps_;
-  std::array<Kind, kOpKinds> kinds_;
-};
-
-}  // namespace
+FittedBackend::FittedBackend(const Backend& backend, const Machine& machine) : own_(backend) {
+  if (!is_fitted(backend, machine)) borrowed_ = backend_for(backend, machine);
+}
 
 Seconds step_time(const PricingContext& context, const Plan& plan) {
   Prices prices(context);
   Seconds sum;
-  for (const Op& op : plan.ops) sum += prices.of(op);
+  for (const Op& op : plan.ops) sum += prices.of(op).expected();
   return context.backend->step_seconds ? sum + context.backend->step_seconds->value : sum;
 }
 

@@ -8,7 +8,9 @@
 // link, and the elementwise work.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -58,6 +60,51 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
                                const Routing& routing, int threads);
 
 OpCost price(const PricingContext& context, const Op& op, PricingGaps& gaps);
+
+// True when the ops differ in nothing that price() and speed_of_light() look at.
+bool priced_alike(const Op& a, const Op& b);
+
+struct PricedOp {
+  OpCost cost;
+  Seconds speed_of_light;
+  // A rate above the machine's own ceiling would break physics; the ceiling wins.
+  Seconds expected() const { return std::max(cost.total(), speed_of_light); }
+};
+
+// Prices the ops of one step. The layers of a model are alike, so the last few different ops of
+// each kind are remembered: they and the context must outlive it.
+class Prices {
+ public:
+  explicit Prices(const PricingContext& context) : context_(context) {}
+  PricedOp of(const Op& op);
+  const PricingGaps& gaps() const { return gaps_; }
+
+ private:
+  struct Known {
+    const Op* op = nullptr;
+    PricedOp priced;
+  };
+  struct Kind {
+    std::array<Known, 4> known;
+    std::size_t next = 0;
+  };
+  const PricingContext& context_;
+  PricingGaps gaps_;
+  std::array<Kind, kOpKinds> kinds_;
+};
+
+// backend_for() without a copy where it changes nothing. The backend must outlive it.
+class FittedBackend {
+ public:
+  FittedBackend(const Backend& backend, const Machine& machine);
+  FittedBackend(const FittedBackend&) = delete;
+  FittedBackend& operator=(const FittedBackend&) = delete;
+  const Backend& operator*() const { return borrowed_ ? *borrowed_ : own_; }
+
+ private:
+  const Backend& own_;
+  std::optional<Backend> borrowed_;
+};
 
 // Expected time of the whole step: of each op its price, or the speed of light where that is
 // longer, and the backend's time for a step. What predict() says, without its account by op.

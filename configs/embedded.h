@@ -13,5 +13,7 @@ struct EmbeddedFile {
   std::string_view bytes;   // 64-byte aligned
 };
 const std::vector<EmbeddedFile>& embedded_files();
+// Throws Error (Input) when this build has no file of that name.
+const EmbeddedFile& embedded_file(std::string_view name);
 
 }  // namespace bandwall

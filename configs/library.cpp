@@ -167,6 +167,13 @@ Machine several(int count, std::string_view single, std::string_view text) {
 
 }  // namespace
 
+const EmbeddedFile& embedded_file(std::string_view name) {
+  for (const EmbeddedFile& file : embedded_files()) {
+    if (file.name == name) return file;
+  }
+  throw Error::input(std::string(name), "is not part of this program");
+}
+
 const std::vector<ConfigText>& shipped_machines() {
   static const std::vector<ConfigText> texts = shipped("machines/");
   return texts;

@@ -90,12 +90,8 @@ RowNames parse_row_names(std::string_view text, std::string file_name) {
 }
 
 const RowNames& row_names() {
-  static const RowNames names = [] {
-    for (const EmbeddedFile& file : embedded_files()) {
-      if (file.name == "validation/names.yaml") return parse_row_names(file.bytes, "names.yaml");
-    }
-    throw Error::input("names.yaml", "is not part of this program");
-  }();
+  static const RowNames names =
+      parse_row_names(embedded_file("validation/names.yaml").bytes, "names.yaml");
   return names;
 }
 

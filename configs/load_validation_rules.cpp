@@ -66,14 +66,8 @@ ValidationRules parse_validation_rules(std::string_view text, std::string file_n
 }
 
 const ValidationRules& validation_rules() {
-  static const ValidationRules rules = [] {
-    for (const EmbeddedFile& file : embedded_files()) {
-      if (file.name == "validation/classes.yaml") {
-        return parse_validation_rules(file.bytes, "classes.yaml");
-      }
-    }
-    throw Error::input("classes.yaml", "is not part of this program");
-  }();
+  static const ValidationRules rules =
+      parse_validation_rules(embedded_file("validation/classes.yaml").bytes, "classes.yaml");
   return rules;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "analysis/quantile.h"
 #include "reports/table.h"
 #include "reports/version.h"
 
@@ -13,13 +14,6 @@ namespace bandwall {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double median(std::vector<double> x) {
-  if (x.empty()) return 0;
-  std::sort(x.begin(), x.end());
-  const std::size_t half = x.size() / 2;
-  return x.size() % 2 == 1 ? x[half] : (x[half - 1] + x[half]) / 2;
-}
 
 struct Moments {
   double mean = 0, deviation = 0;

@@ -13,8 +13,6 @@
 
 namespace bandwall {
 
-inline double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
-
 struct ProbeAnswer {
   Seconds sent;  // on the clock of the stream's arrivals
   TokenStream stream;

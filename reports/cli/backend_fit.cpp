@@ -7,6 +7,7 @@
 #include <map>
 
 #include "analysis/fit_backend.h"
+#include "analysis/validate.h"
 #include "configs/library.h"
 #include "configs/measurements.h"
 #include "configs/row_names.h"
@@ -26,7 +27,7 @@ struct Usable {
 };
 
 std::vector<Step> steps_of(const Measurement& m, std::int64_t n_ubatch) {
-  const std::int64_t depth = m.depth.value_or(0), n = m.n_tokens.value_or(128);
+  const std::int64_t depth = m.depth.value_or(0), n = m.n_tokens.value_or(kUnstatedTokens);
   if (m.phase == MeasuredPhase::Decode) return {{m.batch, 1, depth + (n - 1) / 2, m.batch}};
   return prefill_steps(n, depth, m.ubatch.value_or(n_ubatch), 1);
 }

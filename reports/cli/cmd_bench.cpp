@@ -9,6 +9,7 @@
 
 #include "analysis/predict.h"
 #include "analysis/pricing.h"
+#include "analysis/quantile.h"
 #include "hwmodel/error.h"
 #include "reports/bench_report.h"
 #include "reports/cli/bench_peer.h"
@@ -251,12 +252,6 @@ std::vector<Meter::StepRecord> expected_steps(const Test& t, const ModelSpec& sp
          .output_rows = t.sequences});
   }
   return steps;
-}
-
-double median(std::vector<double> v) {
-  if (v.empty()) return 0;
-  std::sort(v.begin(), v.end());
-  return (v[v.size() / 2] + v[(v.size() - 1) / 2]) / 2;
 }
 
 BenchRow blank_row(const Subject& subject, const Plan& plan, const Setting& setting,

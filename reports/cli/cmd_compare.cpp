@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
 #include <set>
 
 #include "hwmodel/error.h"
@@ -33,10 +32,7 @@ Held held_against(const Arguments& a) {
   }
   if (a.has("model")) h.model = choose_model(a.text("model"), a.text("mix")).spec;
   if (!a.has("model") && a.has("mix")) throw Error::input("--mix", "is of no --model");
-  const std::string path = a.optional_text("profile").value_or(default_profile_path());
-  if (!path.empty() && (a.has("profile") || std::filesystem::exists(path))) {
-    h.host = load_profile(path);
-  }
+  h.host = profile_if_any(a);
   return h;
 }
 

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <filesystem>
 
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
@@ -20,16 +19,10 @@ std::vector<MeasurementFile> files_of(const Arguments& a) {
   return files;
 }
 
-std::optional<ProfileFile> host_profile_of(const Arguments& a) {
-  const std::string path = a.optional_text("profile").value_or(default_profile_path());
-  if (path.empty() || (!a.has("profile") && !std::filesystem::exists(path))) return std::nullopt;
-  return load_profile(path);
-}
-
 int run_validate(const Arguments& a) {
   const std::string form = a.choice("output", {"text", "md", "json", "csv"});
   const std::optional<double> tolerance = tolerance_of(a);
-  const std::optional<ProfileFile> host = host_profile_of(a);
+  const std::optional<ProfileFile> host = profile_if_any(a);
   ValidationOptions options;
   if (a.has("machine")) options.machine = load_machine(a.text("machine")).name;
   if (a.has("backend")) options.backend = load_backend(a.text("backend")).name;

@@ -39,12 +39,7 @@ void on_bus_error(int) {
 }
 
 std::span<const std::byte> demo_bytes() {
-  for (const EmbeddedFile& f : embedded_files()) {
-    if (f.name == "demo/demo.gguf") {
-      return {reinterpret_cast<const std::byte*>(f.bytes.data()), f.bytes.size()};
-    }
-  }
-  throw Error::input("demo", "this build has no demo model; give a file with -m");
+  return std::as_bytes(std::span(embedded_file("demo/demo.gguf").bytes));
 }
 
 }  // namespace
@@ -140,6 +135,12 @@ std::string default_profile_path() {
 
 ProfileFile load_profile(const std::string& path) {
   return parse_profile_file(read_file(path, kMostProfile), path);
+}
+
+std::optional<ProfileFile> profile_if_any(const Arguments& a) {
+  const std::string path = a.optional_text("profile").value_or(default_profile_path());
+  if (path.empty() || (!a.has("profile") && !std::filesystem::exists(path))) return std::nullopt;
+  return load_profile(path);
 }
 
 ProfileFile profile_of(const Calibration& c) {

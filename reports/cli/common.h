@@ -51,6 +51,8 @@ Target choose_target(const std::string& machine, const std::optional<std::string
 std::string default_profile_path();
 inline constexpr std::int64_t kMostProfile = 1 << 22;  // bytes
 ProfileFile load_profile(const std::string& path);
+// That of --profile, else the user's own when there is one.
+std::optional<ProfileFile> profile_if_any(const Arguments& arguments);
 ProfileFile profile_of(const Calibration& calibration);
 
 // Error names the option and the known formats.
