@@ -61,6 +61,7 @@ void stretch(Backend& b, Fitted what, double x) {
       longer(b.step_seconds, x);
       return;
     case Fitted::BatchCosts:
+      longer(b.cached_op_seconds, x);
       longer(b.batch_op_seconds, x);
       return;
     case Fitted::Gemm:
@@ -289,6 +290,7 @@ std::vector<Source*> sources_of(Backend& b, Fitted what) {
       one(b.step_seconds);
       break;
     case Fitted::BatchCosts:
+      all(b.cached_op_seconds);
       all(b.batch_op_seconds);
       break;
     case Fitted::Gemm:

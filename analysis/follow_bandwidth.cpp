@@ -30,7 +30,8 @@ void scale(std::vector<RateCurve>& curves, Bytes from, double factor) {
 
 }  // namespace
 
-void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now, int threads) {
+void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now, int threads,
+                      BytesPerSecond pages) {
   MemoryPool& pool = machine.pools.front();
   const BytesPerSecond then = machine.read_curves.empty()
                                   ? pool.achievable.value
@@ -41,9 +42,16 @@ void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now, in
   pool.achievable.value = pool.achievable.value * factor;
   pool.peak.value = std::max(pool.peak.value, pool.achievable.value);
   scale(machine.read_curves, from, factor);
-  for (auto& [format, curves] : backend.stream_curves) scale(curves, from, factor);
-  for (auto& [format, rate] : backend.stream) rate.value = rate.value * factor;
   for (auto& [format, rate] : backend.kv_stream) rate.value = rate.value * factor;
+  double of_weights = factor;
+  if (backend.page_reading) {
+    Sourced<BytesPerSecond>& reading = *backend.page_reading;
+    if (!(pages > BytesPerSecond(0))) pages = reading.value * factor;
+    of_weights = pages / reading.value;
+    reading.value = pages;
+  }
+  for (auto& [format, curves] : backend.stream_curves) scale(curves, from, of_weights);
+  for (auto& [format, rate] : backend.stream) rate.value = rate.value * of_weights;
 }
 
 }  // namespace bandwall

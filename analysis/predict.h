@@ -51,7 +51,10 @@ Prediction predict(const Machine& machine, const Backend& backend, const ModelSp
 // The same machine and backend at the memory bandwidth of this moment: `now` is a probe like the
 // one behind the far end of the read curve of as many threads. Rates of working sets beyond the
 // last cache follow it in proportion; a rate never exceeds what its kernel reaches in the cache.
-void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now, int threads);
+// `pages`: plain reading of the very pages of the weights, which the stream rates follow instead;
+// 0 where it is not known.
+void follow_bandwidth(Machine& machine, Backend& backend, BytesPerSecond now, int threads,
+                      BytesPerSecond pages = BytesPerSecond(0));
 
 // Throughputs of a scenario, tokens per second. Decode: mean over n_gen tokens from `depth`
 // (T is linear in context: evaluated in the middle). Prefill: n_prompt tokens in micro-batches;

@@ -224,11 +224,22 @@ const Sourced<T>* cost_row(const Hyper& hyper, const std::map<std::string, Sourc
   return nullptr;
 }
 
+// Where a step's bytes lie between the first cache that threads share and the last, in logarithms.
+double cached_share(const Machine& machine, Bytes working_set) {
+  if (machine.caches.empty() || !(working_set > Bytes(0))) return 0;
+  const Bytes first = machine.caches.front().capacity.value;
+  const Bytes last = machine.caches.back().capacity.value;
+  if (working_set <= first) return 1;
+  if (working_set >= last) return 0;
+  return std::log(last / working_set) / std::log(last / first);
+}
+
 void find_figures(const Backend& backend, const Hyper& hyper, bool several, PricingContext& c) {
   for (int i = 0; i < kOpKinds; ++i) {
     const auto kind = static_cast<OpKind>(i);
     OpFigures& f = c.figures[static_cast<std::size_t>(i)];
     f.seconds = cost_row(hyper, backend.op_seconds, kind);
+    if (c.cached > 0) f.cached_seconds = cost_row(hyper, backend.cached_op_seconds, kind);
     if (several) f.batch_seconds = cost_row(hyper, backend.batch_op_seconds, kind);
     f.elementwise = cost_row(hyper, backend.activation_stream, kind);
   }
@@ -238,6 +249,7 @@ Seconds fixed_cost(const PricingContext& c, const Op& op) {
   const OpFigures& f = c.figures[static_cast<std::size_t>(op.key.kind)];
   Seconds t;
   if (f.seconds != nullptr) t += f.seconds->value;
+  if (f.cached_seconds != nullptr) t += (f.cached_seconds->value - t) * c.cached;
   if (f.batch_seconds != nullptr) t += f.batch_seconds->value;
   if (op.key.layer >= 0) t += c.layer_share;
   return t;
@@ -322,6 +334,7 @@ PricingContext pricing_context(const Machine& machine, const Backend& backend,
   c.step = plan.step;
   c.threads = threads > 0 ? threads : backend.threads;
   find_working_sets(plan, model, routing, c);
+  c.cached = cached_share(machine, c.working_set);
   find_figures(backend, model.hyper, plan.step.tokens() > 1, c);
   if (!backend.layer_seconds) return c;
   std::map<int, int> ops_of_layer;

@@ -28,6 +28,7 @@ struct OpCost {
 // What the backend says of ops of one kind; nullptr: nothing.
 struct OpFigures {
   const Sourced<Seconds>* seconds = nullptr;
+  const Sourced<Seconds>* cached_seconds = nullptr;  // in the caches
   const Sourced<Seconds>* batch_seconds = nullptr;  // in steps of several tokens
   const Sourced<BytesPerSecond>* elementwise = nullptr;
 };
@@ -42,6 +43,7 @@ struct PricingContext {
   int threads = 0;
   Bytes working_set;         // bytes touched between two uses of a dense tensor
   Bytes expert_working_set;  // ... of the weights of one expert
+  double cached = 0;         // 1: the step stays in the first shared cache; 0: beyond the last
   Seconds layer_share;       // layer_seconds / ops of a layer
   std::array<OpFigures, kOpKinds> figures;
 };

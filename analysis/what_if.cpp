@@ -98,6 +98,7 @@ std::vector<Figure> figures_of(const Machine& m, const Backend& b) {
   add_rows(figures, "gemm", &Backend::gemm, b);
   add_one(figures, "attention_rate", &Backend::attention_rate, b);
   add_rows(figures, "op_seconds", &Backend::op_seconds, b);
+  add_rows(figures, "cached_op_seconds", &Backend::cached_op_seconds, b);
   add_rows(figures, "batch_op_seconds", &Backend::batch_op_seconds, b);
   add_rows(figures, "activation_stream", &Backend::activation_stream, b);
   add_one(figures, "layer_seconds", &Backend::layer_seconds, b);
@@ -133,6 +134,7 @@ void scale_compute(Machine& machine, Backend& backend, double factor) {
 
 void scale_overhead(Machine&, Backend& backend, double factor) {
   scale_rows(backend.op_seconds, factor);
+  scale_rows(backend.cached_op_seconds, factor);
   scale_rows(backend.batch_op_seconds, factor);
   for (auto* one : {&backend.layer_seconds, &backend.step_seconds}) {
     if (*one) (*one)->value = (*one)->value * factor;

@@ -124,12 +124,14 @@ Backend read_backend(Reader& r) {
   each_row(r, "stream_curves", format_keys(), [&](Reader& rows, const std::string& row) {
     for (Reader& curve : rows.children(row)) b.stream_curves[row].push_back(read_curve(curve));
   });
+  b.page_reading = r.optional_figure<BytesPerSecond>("page_reading");
   read_rows(r, "kv_stream", kv_keys(), b.kv_stream);
   read_rows(r, "kv_elements", kv_keys(), b.kv_elements);
   read_rows(r, "kv_scores", kv_keys(), b.kv_scores);
   read_gemm(r, b);
   b.attention_rate = r.optional_figure<FlopsPerSecond>("attention_rate");
   read_rows(r, "op_seconds", op_keys(), b.op_seconds);
+  read_rows(r, "cached_op_seconds", op_keys(), b.cached_op_seconds);
   read_rows(r, "batch_op_seconds", op_keys(), b.batch_op_seconds);
   read_rows(r, "activation_stream", op_keys(), b.activation_stream);
   b.layer_seconds = r.optional_figure<Seconds>("layer_seconds");

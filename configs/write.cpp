@@ -243,12 +243,14 @@ void backend_lines(Lines& out, const Backend& b, bool with_name = true) {
   }
   out.figures("stream", b.stream);
   write_stream_curves(out, b);
+  out.figure("page_reading", b.page_reading);
   out.figures("kv_stream", b.kv_stream);
   out.figures("kv_elements", b.kv_elements);
   out.figures("kv_scores", b.kv_scores);
   write_gemm(out, b);
   out.figure("attention_rate", b.attention_rate);
   out.figures("op_seconds", b.op_seconds);
+  out.figures("cached_op_seconds", b.cached_op_seconds);
   out.figures("batch_op_seconds", b.batch_op_seconds);
   out.figures("activation_stream", b.activation_stream);
   out.figure("layer_seconds", b.layer_seconds);

@@ -141,6 +141,7 @@ Backend backend_for(const Backend& backend, const Machine& machine) {
   borrower.scale(b.gemm, borrower.compute());
   // Curves end in the caches of the machine they were measured on.
   b.stream_curves.clear();
+  b.page_reading.reset();
   if (b.attention_rate && borrower.compute()) {
     b.attention_rate->value = b.attention_rate->value * *borrower.compute();
     borrower.mark(b.attention_rate->source);
@@ -148,6 +149,7 @@ Backend backend_for(const Backend& backend, const Machine& machine) {
     b.attention_rate.reset();
   }
   for (auto& [op, cost] : b.op_seconds) borrower.mark(cost.source);
+  for (auto& [op, cost] : b.cached_op_seconds) borrower.mark(cost.source);
   for (auto& [op, cost] : b.batch_op_seconds) borrower.mark(cost.source);
   if (b.layer_seconds) borrower.mark(b.layer_seconds->source);
   if (b.step_seconds) borrower.mark(b.step_seconds->source);

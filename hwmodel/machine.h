@@ -154,6 +154,9 @@ struct Backend {
   // A row "FORMAT.experts" is for the matrices of experts, where they differ.
   std::map<std::string, Sourced<BytesPerSecond>> stream;
   std::map<std::string, std::vector<RateCurve>> stream_curves;
+  // Plain reading of the pages that the weights lay in when their stream rates were measured: how
+  // a file's pages lie in memory decides how fast they are read. The cache lies in others.
+  std::optional<Sourced<BytesPerSecond>> page_reading;
   std::map<std::string, Sourced<BytesPerSecond>> kv_stream;        // by KV format or "default"
   std::map<std::string, Sourced<ElementsPerSecond>> kv_elements;   // third roof; absent = none
   // Scores of one position by KV format, where their time adds to that of the bytes (a kernel that
@@ -162,6 +165,9 @@ struct Backend {
   std::map<std::string, Sourced<GemmRate>> gemm;                   // keyed like stream
   std::optional<Sourced<FlopsPerSecond>> attention_rate;
   std::map<std::string, Sourced<Seconds>> op_seconds;              // by OpKind name or "default"
+  // The same where all that a step touches stays in the first shared cache; op_seconds holds beyond
+  // the last one, and between them the cost grows with the logarithm of what is touched.
+  std::map<std::string, Sourced<Seconds>> cached_op_seconds;
   // More of the same in steps of several rows, where other kernels run than for one row.
   std::map<std::string, Sourced<Seconds>> batch_op_seconds;
   // Elementwise work: float32 activations in + out per second, by OpKind name or "default";

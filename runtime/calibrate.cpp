@@ -22,7 +22,7 @@ struct Schedule {
   bool quick = false;
   int rounds = 1;               // of reads and matrices in the caches
   double at_least = 0.02;       // seconds of one such sample
-  int tokens = 4, repeats = 1;  // of one token; of short prompts
+  int tokens = 16, repeats = 1; // of one token; of short prompts
   std::size_t arena = 0;
   std::vector<double> read_sets, matrix_sets;  // bytes
   std::vector<Format> formats;
@@ -115,7 +115,7 @@ struct ThreadSamples {
   std::map<Format, std::map<double, Series>> cached;  // stream rates in the caches
   std::map<Format, FormatSamples> formats;
   std::map<std::string, std::vector<AttentionSample>> attention;  // by KV format
-  Series far;                                                     // plain reading beside probes
+  Series far, pages;  // plain reading beside probes: of memory, of the models' own pages
 };
 
 class Session {
@@ -130,7 +130,6 @@ class Session {
   }
 
   void measure() {
-    for (const int threads : counts_) reads_[threads] = std::make_unique<ReadProbe>(threads);
     measure_caches();
     for (const Format f : schedule_.formats) measure_format(f);
     measure_attention();
@@ -190,13 +189,15 @@ class Session {
       EngineOptions options;
       options.context = options.n_ubatch = std::max<std::int64_t>(64, schedule_.prompts.back());
       options.threads = threads;
-      EngineProbe probe(model.model(), options, *reads_.at(threads));
+      ReadProbe read(threads, &model.model());
+      EngineProbe probe(model.model(), options, read);
       FormatSamples& f = s.formats[format];
       f.experts_used = model.model().spec().hyper.experts_used;
       f.working_set = static_cast<double>(model.model().spec().weight_bytes());
       for (int i = 0; i < schedule_.tokens; ++i) {
         f.decode.push_back(probe.decode(32));
-        s.far.add(f.decode.back().begin()->second.read);
+        s.far.add(f.decode.back().begin()->second.memory);
+        s.pages.add(f.decode.back().begin()->second.read);
       }
       for (const std::int64_t n : schedule_.prompts) {
         // One thread is measured where rates change; between them they do as with all threads.
@@ -220,7 +221,8 @@ class Session {
           options.context = schedule_.depths.back() + 16;
           options.threads = threads;
           options.k = options.v = kv_format_from_name(kv);
-          EngineProbe probe(model.model(), options, *reads_.at(threads));
+          ReadProbe read(threads);
+          EngineProbe probe(model.model(), options, read);
           for (const std::int64_t depth : schedule_.depths) {
             probe.decode(depth);  // the first after so many new cells finds buffers untouched
             std::vector<StepSample> steps;
@@ -240,8 +242,10 @@ class Session {
     const OpSample& s = steps[steps.size() / 2].at(OpKind::Attention);
     samples_[threads].attention[kv].push_back({s.seconds(), s.row.traffic.kv_read.value(),
                                                s.row.flops.value() / 2,
-                                               s.row.traffic.activations.value(), s.read});
-    for (const StepSample& step : steps) samples_[threads].far.add(step.at(OpKind::Attention).read);
+                                               s.row.traffic.activations.value(), s.memory});
+    for (const StepSample& step : steps) {
+      samples_[threads].far.add(step.at(OpKind::Attention).memory);
+    }
   }
 
   const CalibrateOptions& options_;
@@ -250,7 +254,6 @@ class Session {
   int threads_;
   std::vector<int> counts_;
   std::map<int, ThreadSamples> samples_;
-  std::map<int, std::unique_ptr<ReadProbe>> reads_;
   double done_ = 0;
 };
 
@@ -363,7 +366,7 @@ Backend backend_of(Session& session, const Machine& machine, int threads,
   const auto is_same = [&](const RateCurve& c) { return c.threads == threads; };
   const RateCurve& read =
       *std::find_if(machine.read_curves.begin(), machine.read_curves.end(), is_same);
-  const double far = read.points.back().rate.value();
+  const double far = read.points.back().rate.value(), pages = s.pages.median();
   Backend b;
   b.name = "bandwall-cpu";
   b.title = "bandwall's own kernels";
@@ -377,13 +380,15 @@ Backend backend_of(Session& session, const Machine& machine, int threads,
     b.stream_curves[std::string(name(format))] = {cached_curve(by_set, threads)};
   }
   costs.add_fixed(b);
+  b.cached_op_seconds = b.op_seconds;
   b.stream_curves.clear();
   std::vector<FormatSamples> all;
   for (const auto& [format, samples] : s.formats) all.push_back(samples);
   for (int pass = 0; pass < 2; ++pass) {  // streams need the small costs, those need float32
-    for (const auto& [format, samples] : s.formats) fit_format(samples, format, far, b);
-    fit_small_ops(all, far, b);
+    for (const auto& [format, samples] : s.formats) fit_format(samples, format, pages, b);
+    fit_small_ops(all, pages, b);
   }
+  b.page_reading = sourced<BytesPerSecond>(s.pages, "plain reading of the probe models' pages");
   costs.add_elementwise(b);
   for (const std::string& kv : session.schedule().kv_formats) {
     if (s.attention.count(kv) != 0) fit_attention(s.attention[kv], kv, far, b, remarks);
@@ -397,6 +402,11 @@ Backend backend_of(Session& session, const Machine& machine, int threads,
           stream_curve(s, format, rate->second.value, samples.working_set, threads));
     }
   }
+  // Kinds that only small models showed have one cost.
+  std::erase_if(b.cached_op_seconds, [&](const auto& row) {
+    const auto far_row = b.op_seconds.find(row.first);
+    return far_row != b.op_seconds.end() && far_row->second.value == row.second.value;
+  });
   add_defaults(b);
   return b;
 }
@@ -458,38 +468,6 @@ void judge_quiet(const HostWatch& watch, const HostInfo& host, Calibration& c) {
 }
 
 }  // namespace
-
-struct ReadProbe::Impl {
-  explicit Impl(int threads)
-      : arena(arena_bytes(host_info()) / 2),
-        pool(threads > 0 ? threads : default_threads(), Pinning::On) {}
-  Arena arena;
-  ThreadPool pool;
-  std::size_t next = 0;
-};
-
-ReadProbe::ReadProbe(int threads) : impl_(std::make_unique<Impl>(threads)) {}
-ReadProbe::~ReadProbe() = default;
-
-BytesPerSecond ReadProbe::sample() {
-  constexpr int kSlices = 5;
-  constexpr std::size_t kLongest = std::size_t{48} << 20;  // about a millisecond
-  const std::size_t slice = std::min(kLongest, impl_->arena.size() / 8);
-  Series rates;
-  for (int i = 0; i < kSlices; ++i) {
-    if (impl_->next + slice > impl_->arena.size()) impl_->next = 0;
-    rates.add(read_once_rate(impl_->pool, impl_->arena.data() + impl_->next, slice));
-    impl_->next += slice;
-  }
-  return BytesPerSecond(rates.median());
-}
-
-BandwidthNow probe_bandwidth(int threads) {
-  ReadProbe probe(threads);
-  Series rates;
-  for (int i = 0; i < 15; ++i) rates.add(probe.sample().value());
-  return {BytesPerSecond(rates.median()), BytesPerSecond(rates.best())};
-}
 
 Calibration calibrate(const CalibrateOptions& options) {
   if (!(options.budget > Seconds(0)) || options.threads < 0) {

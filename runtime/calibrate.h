@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hwmodel/machine.h"
+#include "runtime/engine.h"
 #include "workload/format.h"
 
 namespace bandwall {
@@ -36,26 +37,32 @@ struct Calibration {
 
 Calibration calibrate(const CalibrateOptions& options);
 
-// Plain read bandwidth of main memory at this moment, about 0.3 s, by a ReadProbe: shared hosts
-// drift by tens of per cent within minutes, so a run is paired with a probe before it (for the
-// prediction) and after it (for the ceiling).
-struct BandwidthNow {
-  BytesPerSecond median, best;
+// Plain reading at this moment. How the pages of a file lie in memory decides how fast they are
+// read (by a tenth and more between files, from run to run), so its weights are read where they lie.
+struct PlainReading {
+  BytesPerSecond memory;  // of memory in huge pages where the system grants them, as the cache has
+  BytesPerSecond pages;   // of the model's own pages; 0 where caches hold a large part of it
 };
-BandwidthNow probe_bandwidth(int threads);
 
-// The same, short and repeated: one sample is about 10 ms, the median of five slices of an area far
-// beyond the caches. Reads memory in huge pages where the system grants them, the fastest that
-// memory can be read, so that shares are not flattered.
+// Slices all over each, about 20 ms, all of them long out of the caches. The model must outlive the
+// probe and its pages be in memory (a step of an engine sees to that); nullptr: memory only.
 class ReadProbe {
  public:
-  explicit ReadProbe(int threads);
+  explicit ReadProbe(int threads, const LoadedModel* model = nullptr);
   ~ReadProbe();
-  BytesPerSecond sample();
+  PlainReading sample();
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The same over about 0.3 s: shared hosts drift by tens of per cent within minutes, so a run is
+// paired with a probe before it (for the prediction) and after it (for the ceiling).
+struct BandwidthNow {
+  PlainReading median;
+  BytesPerSecond best;  // of memory
+};
+BandwidthNow probe_bandwidth(int threads, const LoadedModel* model = nullptr);
 
 }  // namespace bandwall

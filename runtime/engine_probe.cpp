@@ -1,6 +1,7 @@
 #include "runtime/engine_probe.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "hwmodel/error.h"
 #include "runtime/host.h"
@@ -41,7 +42,7 @@ constexpr std::int64_t kContext = 16384;
 }  // namespace
 
 ProbeModel::ProbeModel(const ModelSpec& spec) {
-  SyntheticModel file = synthetic_model(spec, {}, Pages::Plain);
+  SyntheticModel file = synthetic_model(spec, {}, Pages::Huge);
   memory_ = std::move(file.memory);
   model_ = std::make_unique<LoadedModel>(
       LoadedModel::from_memory({memory_->data(), file.size}, "probe"));
@@ -74,26 +75,33 @@ void EngineProbe::go_to(std::int64_t depth) {
   if (more > 0) engine_.evaluate(some_tokens(more), Outputs::None);
 }
 
+PlainReading EngineProbe::reading() {
+  PlainReading r = read_.sample();
+  if (!(r.pages > BytesPerSecond(0))) r.pages = r.memory;
+  return r;
+}
+
 StepSample EngineProbe::sample(std::span<const std::int32_t> tokens, std::int64_t depth) {
   // A step that lost its processor, or beside which reading changed, is done again.
   constexpr int kTries = 3;
   constexpr double kMostDrift = 0.10;
   Meter best;
-  double best_read = 0, least = 0;
+  PlainReading beside;
+  double least = 0;
   for (int i = 0; i < kTries; ++i) {
     go_to(depth);
-    const double before = i == 0 && read_before_ > 0 ? read_before_ : read_.sample().value();
+    const PlainReading before = i == 0 && read_before_ ? *read_before_ : reading();
     const HostWatch watch;
     Meter meter;
     engine_.evaluate(tokens, Outputs::Last, &meter);
     const double switches = watch.switches();
-    const double after = read_.sample().value();
+    const PlainReading after = reading();
     read_before_ = after;
-    const double drift = std::abs(after - before) / std::max(before, after);
+    const double drift = std::fabs(after.pages / before.pages - 1);
     const double unrest = switches + (drift > kMostDrift ? drift / kMostDrift : 0);
     if (i == 0 || unrest < least) {
       best = std::move(meter);
-      best_read = (before + after) / 2;
+      beside = {(before.memory + after.memory) / 2.0, (before.pages + after.pages) / 2.0};
       least = unrest;
     }
     if (!(least > 0)) break;
@@ -110,7 +118,8 @@ StepSample EngineProbe::sample(std::span<const std::int32_t> tokens, std::int64_
     sum.flops += row.flops;
     sum.time += row.time;
     op.distinct = distinct_of(best, key.layer);
-    op.read = best_read;
+    op.read = beside.pages.value();
+    op.memory = beside.memory.value();
   }
   for (auto& [kind, op] : out) op.row = divided(sums[kind], static_cast<double>(sums[kind].calls));
   return out;

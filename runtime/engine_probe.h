@@ -1,7 +1,7 @@
 // Steps of the engine itself on made-up models of realistic width that lie far beyond the caches,
 // in pages like those of a mapped file: what calibrate() fits the rates of its profile to. Nothing
 // between such a probe and a run differs: functions, threads, queues, call pattern, cold caches.
-//   const ProbeModel m(wide_spec(Format::Q4_K, size));   ReadProbe read(2);
+//   const ProbeModel m(wide_spec(Format::Q4_K, size));   ReadProbe read(2, &m.model());
 //   EngineProbe probe(m.model(), {.threads = 2}, read);
 //   for (const auto& [kind, s] : probe.prompt(64)) ...   // one call of each kind of op
 #pragma once
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "runtime/calibrate.h"
 #include "runtime/engine.h"
@@ -20,7 +21,8 @@ namespace bandwall {
 struct OpSample {
   LedgerRow row;        // calls == 1
   double distinct = 0;  // experts that the step touched in this layer
-  double read = 0;      // bytes per second, mean of before and after
+  double read = 0;      // of the model's pages, bytes per second, mean of before and after
+  double memory = 0;    // the same of plain memory
   double seconds() const { return row.time.value(); }
 };
 using StepSample = std::map<OpKind, OpSample>;
@@ -45,6 +47,7 @@ class EngineProbe {
 
  private:
   StepSample sample(std::span<const std::int32_t> tokens, std::int64_t depth);
+  PlainReading reading();  // memory stands for the pages of a small model
   void go_to(std::int64_t depth);
   std::span<const std::int32_t> some_tokens(std::int64_t n);
 
@@ -53,7 +56,7 @@ class EngineProbe {
   ReadProbe& read_;
   std::vector<std::int32_t> tokens_;
   std::size_t next_ = 0;
-  double read_before_ = 0;
+  std::optional<PlainReading> read_before_;
 };
 
 // What a probe model may take, from what this host has. The head is several times the last cache:

@@ -202,6 +202,9 @@ Arena::Arena(std::size_t bytes, Pages pages) {
   madvise(p, size_, pages == Pages::Huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);  // a wish, no more
   data_ = static_cast<std::byte*>(p);
   for (std::size_t i = 0; i < size_; i += 4096) data_[i] = std::byte{1};
+  // A system that is full of other pages grants small ones at first and makes room when told to.
+  constexpr int kCollapse = 25;  // MADV_COLLAPSE, Linux 6.1; older headers lack the name
+  if (pages == Pages::Huge) madvise(p, size_, kCollapse);
 }
 
 Arena::~Arena() {
@@ -249,18 +252,22 @@ double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, doub
   return static_cast<double>(share * threads) / seconds;
 }
 
-double read_once_rate(ThreadPool& pool, const std::byte* data, std::size_t size) {
+double read_slices_rate(ThreadPool& pool, std::span<const std::span<const std::byte>> slices) {
   const ReadKernel kernel = read_kernel();
-  const auto threads = static_cast<std::size_t>(pool.size());
-  const std::size_t share = size / threads / 4096 * 4096;
-  if (share == 0) return 0;
-  std::vector<long long> sums(threads * 8);  // a cache line each
+  std::vector<long long> sums(static_cast<std::size_t>(pool.size()) * 8);  // a cache line each
+  double bytes = 0;
+  for (const std::span<const std::byte> s : slices) bytes += static_cast<double>(s.size());
+  WorkQueue queue;
+  queue.reset(static_cast<std::int64_t>(slices.size()), 1);
   const double start = now();
   pool.run([&](int thread, int) {
-    const auto t = static_cast<std::size_t>(thread);
-    sums[t * 8] += kernel(data + t * share, share);
+    std::int64_t begin = 0, end = 0;
+    while (queue.take(begin, end)) {
+      const std::span<const std::byte> s = slices[static_cast<std::size_t>(begin)];
+      sums[static_cast<std::size_t>(thread) * 8] += kernel(s.data(), s.size());
+    }
   });
-  return static_cast<double>(share * threads) / std::max(1e-9, now() - start);
+  return bytes / std::max(1e-9, now() - start);
 }
 
 std::int64_t MatrixProbe::row_bytes() const { return bandwall::row_bytes(format, cols); }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,8 +62,9 @@ long long read_once(const std::byte* data, std::size_t size);
 // Bytes per second of all threads of the pool reading the region again and again.
 double read_rate(ThreadPool& pool, const std::byte* data, std::size_t size, double at_least);
 
-// The same for one pass over a region that nobody has just read.
-double read_once_rate(ThreadPool& pool, const std::byte* data, std::size_t size);
+// The same for one pass over slices (of a multiple of 512 bytes) that nobody has just read; threads
+// take the next slice when they are done with one, as the engine's do.
+double read_slices_rate(ThreadPool& pool, std::span<const std::span<const std::byte>> slices);
 
 // Matrices of one shape that lie in `data` one after the other, visited in shuffled order, each
 // multiplied with n rows of activations, rows divided evenly among the threads, a barrier after

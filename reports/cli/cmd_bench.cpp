@@ -213,12 +213,12 @@ struct Foretold {
 
 // Tokens per second that the profile foretells at the bandwidth of this moment, for steps of known
 // shape and number of experts.
-Foretold foretell(const Host& host, BytesPerSecond now, const ModelSpec& spec,
+Foretold foretell(const Host& host, const PlainReading& now, const ModelSpec& spec,
                   const Setting& setting, const std::vector<Meter::StepRecord>& steps,
                   double tokens) {
   Machine machine = host.profile.machine;
   Backend backend = host.profile.backend;
-  follow_bandwidth(machine, backend, now, setting.threads);
+  follow_bandwidth(machine, backend, now.memory, setting.threads, now.pages);
   Seconds total, low, high, longest;
   Foretold f;
   for (const Meter::StepRecord& s : steps) {
@@ -299,7 +299,7 @@ class TestRun {
     for (std::int64_t r = 0; r < plan_.repetitions; ++r) {
       progress(fmt::format("{}: {} of {}", row.test(), r + 1, plan_.repetitions));
       go_to_depth(engine_, t, spec_.hyper.vocab);
-      const BytesPerSecond before = reading();
+      const PlainReading before = reading();
       const Foretold f =
           foretell(host_, before, spec_, setting_, steps, static_cast<double>(row.tokens()));
       row.predictions.push_back(f.ts);
@@ -308,7 +308,7 @@ class TestRun {
       row.bound = f.bound;
       Meter meter;
       row.samples.push_back(repetition(engine_, t, spec_.hyper.vocab, meter));
-      if (probe_ != nullptr) row.reads.push_back((before + probe_->sample()) / 2.0);
+      if (probe_ != nullptr) row.reads.push_back((before.memory + probe_->sample().memory) / 2.0);
       row.bytes = meter.ledger.traffic().from_memory();
       if (peer != nullptr) row.peer_ts.push_back(peer->measure(row.model_file, row));
     }
@@ -319,10 +319,9 @@ class TestRun {
   }
 
  private:
-  BytesPerSecond reading() const {
-    return probe_ != nullptr
-               ? probe_->sample()
-               : achievable_bandwidth(host_.profile.machine, Bytes(1e15), setting_.threads);
+  PlainReading reading() const {
+    if (probe_ != nullptr) return probe_->sample();
+    return {achievable_bandwidth(host_.profile.machine, Bytes(1e15), setting_.threads), {}};
   }
 
   Engine& engine_;
@@ -363,9 +362,9 @@ int run_bench(const Arguments& a) {
     engine.set_interrupt(&interrupted());
     const Host host = host_profile(a, spec, setting.threads);
     std::optional<ReadProbe> probe;
-    if (!a.on("no-probe")) probe.emplace(setting.threads);
+    if (!a.on("no-probe")) probe.emplace(setting.threads, &*subject.model);
     const auto bandwidth = [&] {
-      return probe ? probe->sample() : host.profile.machine.pool().achievable.value;
+      return probe ? probe->sample().memory : host.profile.machine.pool().achievable.value;
     };
     for (const Test& t : plan.tests) {
       BenchRow row = blank_row(subject, plan, setting, engine, t);

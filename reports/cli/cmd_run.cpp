@@ -334,8 +334,9 @@ int run_run(const Arguments& a) {
   Host host = host_profile(a, job.model.spec(), threads);
   warm_up(job, engine);
   const BytesPerSecond seen = host.profile.machine.pool().peak.value;
-  const BandwidthNow before = probe_bandwidth(threads);
-  follow_bandwidth(host.profile.machine, host.profile.backend, before.median, threads);
+  const BandwidthNow before = probe_bandwidth(threads, &job.model);
+  follow_bandwidth(host.profile.machine, host.profile.backend, before.median.memory, threads,
+                   before.median.pages);
 
   RunResult run = describe(a, job, engine, host);
   run.elsewhere = std::move(rows);
@@ -385,7 +386,7 @@ int run_run(const Arguments& a) {
   }
   print_result(form, run);
   if (job.synthetic) {
-    tell_full_depth(*job.synthetic, host, after.median, job.kv, threads);
+    tell_full_depth(*job.synthetic, host, after.median.memory, job.kv, threads);
   }
   std::fflush(stdout);  // the report comes before what is wrong with it
   require_equal_bytes(run);

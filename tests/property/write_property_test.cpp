@@ -83,8 +83,11 @@ class Maker {
       if (often()) b.op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 99)));
       if (often()) b.activation_stream[op] = figure(rate<BytesPerSecond>());
       if (often())
+        b.cached_op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 9)));
+      if (often())
         b.batch_op_seconds[op] = figure(Seconds(1e-6 * static_cast<double>(random_() % 9)));
     }
+    if (often()) b.page_reading = figure(rate<BytesPerSecond>());
     if (often()) b.overlap = figure(1 + 0.25 * static_cast<double>(random_() % 8));
     if (often()) b.routing_concentration = figure(0.5 + static_cast<double>(random_() % 8));
     for (std::uint64_t i = random_() % 3; i > 0; --i) {
