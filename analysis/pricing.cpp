@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "hwmodel/error.h"
 #include "workload/cost_key.h"
 
@@ -45,12 +47,17 @@ std::optional<BytesPerSecond> stream_row(const PricingContext& c, const std::str
   return std::nullopt;
 }
 
-// Rows of a format may have a twin for the matrices of experts.
-std::string expert_key(Format format) { return std::string(name(format)) + ".experts"; }
+// Rows of a format may have a twin for the matrices of experts and of dense feed-forward blocks.
+bool may_differ(OpKind kind) { return kind == OpKind::Experts || kind == OpKind::DenseFfn; }
 
-FoundRate weight_rate(const PricingContext& c, Format format, bool expert, Bytes working_set) {
-  if (expert) {
-    if (auto own = stream_row(c, expert_key(format), working_set)) return {*own, true};
+std::string key_for(std::string_view format, OpKind kind) {
+  return fmt::format("{}.{}", format, name(kind));
+}
+
+FoundRate weight_rate(const PricingContext& c, Format format, OpKind kind, Bytes working_set) {
+  if (may_differ(kind)) {
+    const std::string key = key_for(name(format), kind);
+    if (auto own = stream_row(c, key, working_set)) return {*own, true};
   }
   if (auto own = stream_row(c, std::string(name(format)), working_set)) return {*own, true};
   if (auto other = stream_row(c, "default", working_set)) return {*other, false};
@@ -141,9 +148,9 @@ std::optional<GemmRate> borrowed_gemm(const Machine& machine) {
 }
 
 std::optional<GemmRate> gemm_rate(const PricingContext& c, std::string_view format,
-                                  PricingGaps& gaps, bool expert = false) {
-  if (expert) {
-    if (const auto* own = row(c.backend->gemm, std::string(format) + ".experts")) return own->value;
+                                  PricingGaps& gaps, OpKind kind = OpKind::QkvProj) {
+  if (may_differ(kind)) {
+    if (const auto* own = row(c.backend->gemm, key_for(format, kind))) return own->value;
   }
   if (const auto* own = row(c.backend->gemm, format)) return own->value;
   if (const auto* other = row(c.backend->gemm, "default")) return other->value;
@@ -163,7 +170,7 @@ void price_streams(const PricingContext& c, const Op& op, OpCost& cost, PricingG
   const BytesPerSecond memory = achievable_bandwidth(*c.machine, working_set, c.threads);
   for (const WeightStream& stream : op.streams) {
     if (!(stream.bytes > Bytes(0))) continue;
-    const FoundRate found = weight_rate(c, stream.format, expert, working_set);
+    const FoundRate found = weight_rate(c, stream.format, op.key.kind, working_set);
     // Vectors of a norm or a bias ride on the op's fixed cost; a missing F32 row is no gap there.
     if (!found.own && stream.matrices > 0) gaps.formats.insert(std::string(name(stream.format)));
     const Seconds streamed = stream.bytes / (found.rate * devices(c));
@@ -175,7 +182,7 @@ void price_streams(const PricingContext& c, const Op& op, OpCost& cost, PricingG
       cost.weights += streamed;
     }
     if (stream.rows_of_x > 1 && stream.flops > Flops(0)) {
-      if (const auto gemm = gemm_rate(c, name(stream.format), gaps, expert)) {
+      if (const auto gemm = gemm_rate(c, name(stream.format), gaps, op.key.kind)) {
         cost.compute += after_first_row(stream.flops, stream.rows_of_x, *gemm, devices(c));
       }
     }

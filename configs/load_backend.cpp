@@ -17,7 +17,7 @@ std::vector<std::string> format_keys() {
   std::vector<std::string> names;
   for (const FormatInfo& f : all_formats()) {
     names.emplace_back(f.name);
-    names.push_back(std::string(f.name) + ".experts");
+    for (const char* op : {".experts", ".dense_ffn"}) names.push_back(std::string(f.name) + op);
   }
   return with_default(std::move(names));
 }

@@ -151,7 +151,8 @@ struct Backend {
   std::optional<Sourced<FlopsPerSecond>> reference_compute;
   // Weight stream rate by format name; "default" is used for formats without a row. Curves over the
   // step's working set where the machine has caches that matter.
-  // A row "FORMAT.experts" is for the matrices of experts, where they differ.
+  // Rows "FORMAT.experts" and "FORMAT.dense_ffn" are for the matrices of such ops, where they
+  // differ: many small ones; very long rows.
   std::map<std::string, Sourced<BytesPerSecond>> stream;
   std::map<std::string, std::vector<RateCurve>> stream_curves;
   // Plain reading of the pages that the weights lay in when their stream rates were measured: how

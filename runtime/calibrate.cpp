@@ -22,7 +22,8 @@ struct Schedule {
   bool quick = false;
   int rounds = 1;               // of reads and matrices in the caches
   double at_least = 0.02;       // seconds of one such sample
-  int tokens = 16, repeats = 1; // of one token; of short prompts
+  int visits = 3;               // of each format: what disturbs the host for seconds spoils one
+  int tokens = 6;               // of one visit
   std::size_t arena = 0;
   std::vector<double> read_sets, matrix_sets;  // bytes
   std::vector<Format> formats;
@@ -71,7 +72,7 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   const double all = static_cast<double>(s.arena);
   const double l3 = host.l3 ? host.l3->value() : 32 * kMiB;
   s.read_sets = {256 * kKiB, kMiB, 4 * kMiB, l3 / 2, l3 * 0.75, l3, l3 * 1.3, l3 * 2, l3 * 4, all};
-  s.matrix_sets = {kMiB, 4 * kMiB};
+  s.matrix_sets = {kMiB, 4 * kMiB, l3 / 4};
   for (auto* sets : {&s.read_sets, &s.matrix_sets}) {
     std::erase_if(*sets, [&](double w) { return w > all; });
     std::sort(sets->begin(), sets->end());
@@ -87,8 +88,8 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
     s.size.head_bytes *= 0.3;  // just beyond the last cache
     s.size.expert_bytes *= 0.5;
     s.at_least = 0.01;
+    s.visits = 1;
     s.tokens = 4;
-    s.repeats = 1;
     s.prompts = {4, 16, 64};
     s.kv_formats = {"f16", "q8_0"};
     s.heads = {{32, 4, 128}, {16, 8, 128}};
@@ -111,7 +112,7 @@ Shape shape_for(double working_set) {
 
 // What was measured with one thread count.
 struct ThreadSamples {
-  std::map<double, Series> read, plain;               // by working set; in huge and small pages
+  std::map<double, Series> read;                      // by working set
   std::map<Format, std::map<double, Series>> cached;  // stream rates in the caches
   std::map<Format, FormatSamples> formats;
   std::map<std::string, std::vector<AttentionSample>> attention;  // by KV format
@@ -131,7 +132,11 @@ class Session {
 
   void measure() {
     measure_caches();
-    for (const Format f : schedule_.formats) measure_format(f);
+    for (int visit = 0; visit < schedule_.visits; ++visit) {
+      for (const Format f : schedule_.formats) {
+        if (visit == 0 || info(f).quantized) measure_format(f, visit == 0);
+      }
+    }
     measure_attention();
   }
 
@@ -143,24 +148,22 @@ class Session {
 
  private:
   void report(const std::string& what) {
-    const double steps = static_cast<double>(schedule_.formats.size() + schedule_.heads.size()) + 2;
+    const auto visits = static_cast<std::size_t>(schedule_.visits);
+    const double steps =
+        static_cast<double>(schedule_.formats.size() * visits + schedule_.heads.size()) + 2;
     if (options_.progress) options_.progress(what, std::min(0.9, 0.9 * done_++ / steps));
   }
 
   void measure_caches() {
     report("caches");
-    for (const Pages pages : {Pages::Huge, Pages::Plain}) {
-      const Arena arena(schedule_.arena, pages);
-      for (const int threads : counts_) {
-        auto& into = pages == Pages::Huge ? samples_[threads].read : samples_[threads].plain;
-        ThreadPool pool(threads, Pinning::On);
-        for (int round = 0; round < schedule_.rounds; ++round) {
-          for (const double set : schedule_.read_sets) {
-            into[set].add(quiet_sample([&] {
-              return read_rate(pool, arena.data(), static_cast<std::size_t>(set),
-                               schedule_.at_least);
-            }));
-          }
+    const Arena arena(schedule_.arena);
+    for (const int threads : counts_) {
+      ThreadPool pool(threads, Pinning::On);
+      for (int round = 0; round < schedule_.rounds; ++round) {
+        for (const double set : schedule_.read_sets) {
+          samples_[threads].read[set].add(quiet_sample([&] {
+            return read_rate(pool, arena.data(), static_cast<std::size_t>(set), schedule_.at_least);
+          }));
         }
       }
     }
@@ -168,7 +171,7 @@ class Session {
 
   void measure_cached(Format format, ThreadSamples& s, int threads) {
     ThreadPool pool(threads, Pinning::On);
-    Arena weights(static_cast<std::size_t>(schedule_.matrix_sets.back()), Pages::Plain);
+    Arena weights(static_cast<std::size_t>(schedule_.matrix_sets.back()));
     fill_random_blocks(format, weights.data(), weights.size(), 7);
     const double run = threads > 1 ? run_seconds(pool) : 0;
     for (const double set : schedule_.matrix_sets) {
@@ -180,12 +183,12 @@ class Session {
     }
   }
 
-  void measure_format(Format format) {
+  void measure_format(Format format, bool first) {
     report(std::string(name(format)));
     const ProbeModel model(wide_spec(format, schedule_.size));
     for (const int threads : counts_) {
       ThreadSamples& s = samples_[threads];
-      measure_cached(format, s, threads);
+      if (first) measure_cached(format, s, threads);
       EngineOptions options;
       options.context = options.n_ubatch = std::max<std::int64_t>(64, schedule_.prompts.back());
       options.threads = threads;
@@ -204,8 +207,8 @@ class Session {
         const bool few = n == 4 || n == 16 || n == 64;
         if (format == Format::F32 && !few) continue;  // routers only
         if (threads != threads_ && !few) continue;
-        const int repeats = n <= 32 ? schedule_.repeats : 1;
-        for (int i = 0; i < repeats; ++i) f.prompts[n].push_back(probe.prompt(n));
+        if (!first && n > 64) continue;  // long ones see less of what disturbs
+        f.prompts[n].push_back(probe.prompt(n));
       }
     }
   }
@@ -320,13 +323,14 @@ RateCurve cached_curve(const std::map<double, Series>& by_set, int threads) {
 }
 
 // Stream rates over working sets: in the caches as matrices there were read; beyond them the rate
-// of the probe, as much faster or slower as reading small pages is at that set than at the probe's.
+// of the probe, as much faster or slower as plain reading is at that set than at the probe's.
 RateCurve stream_curve(const ThreadSamples& s, Format format, BytesPerSecond probe_rate,
                        double probe_set, int threads) {
   RateCurve c = cached_curve(s.cached.at(format), threads);
   const RatePoint nearest = c.points.back();
-  const BytesPerSecond roof = std::max(c.points.front().rate, probe_rate);
-  const RateCurve plain = cached_curve(s.plain, threads);
+  BytesPerSecond roof = probe_rate;
+  for (const RatePoint& p : c.points) roof = std::max(roof, p.rate);
+  const RateCurve plain = cached_curve(s.read, threads);
   const BytesPerSecond at_probe = plain.at(Bytes(probe_set));
   for (const RatePoint& p : plain.points) {
     if (p.working_set <= nearest.working_set) continue;
@@ -336,21 +340,27 @@ RateCurve stream_curve(const ThreadSamples& s, Format format, BytesPerSecond pro
   return c;
 }
 
-// A format that was not measured is priced like the slowest that was.
+// A format that was not measured is priced like the slowest quantized one that was.
 void add_defaults(Backend& b) {
   std::string slowest, slowest_product;
+  const auto wins = [](const FormatInfo& f, bool is_slower, const std::string& so_far) {
+    const bool first_quantized = f.quantized && !info(*format_from_name(so_far)).quantized;
+    return first_quantized ||
+           (is_slower && f.quantized == info(*format_from_name(so_far)).quantized);
+  };
   for (const FormatInfo& f : all_formats()) {
     const std::string key(f.name);
-    if (f.quantized && b.stream.count(key) != 0 &&
-        (slowest.empty() || b.stream[key].value < b.stream[slowest].value)) {
+    if (b.stream.count(key) != 0 &&
+        (slowest.empty() || wins(f, b.stream[key].value < b.stream[slowest].value, slowest))) {
       slowest = key;
     }
     if (b.gemm.count(key) != 0 &&
-        (slowest_product.empty() || b.gemm[key].value.rate < b.gemm[slowest_product].value.rate)) {
+        (slowest_product.empty() ||
+         wins(f, b.gemm[key].value.rate < b.gemm[slowest_product].value.rate, slowest_product))) {
       slowest_product = key;
     }
   }
-  const Source derived{Source::Kind::Derived, "the slowest measured format"};
+  const Source derived{Source::Kind::Derived, "the slowest measured format, quantized if any is"};
   if (!slowest.empty()) {
     b.stream["default"] = {b.stream[slowest].value, derived};
     b.stream_curves["default"] = b.stream_curves[slowest];
@@ -394,7 +404,7 @@ Backend backend_of(Session& session, const Machine& machine, int threads,
     if (s.attention.count(kv) != 0) fit_attention(s.attention[kv], kv, far, b, remarks);
   }
   for (const auto& [format, samples] : s.formats) {
-    for (const char* suffix : {"", ".experts"}) {
+    for (const char* suffix : {"", ".experts", ".dense_ffn"}) {
       const std::string key = std::string(name(format)) + suffix;
       const auto rate = b.stream.find(key);
       if (rate == b.stream.end()) continue;

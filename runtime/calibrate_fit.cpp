@@ -12,8 +12,7 @@ namespace {
 
 constexpr OpKind kSmall[] = {OpKind::Embedding, OpKind::AttnNorm, OpKind::RopeKv,
                              OpKind::FfnNorm,   OpKind::Router,   OpKind::OutputNorm};
-constexpr OpKind kDense[] = {OpKind::QkvProj, OpKind::AttnOut, OpKind::DenseFfn,
-                             OpKind::SharedExpert, OpKind::Head};
+constexpr OpKind kDense[] = {OpKind::QkvProj, OpKind::AttnOut, OpKind::SharedExpert, OpKind::Head};
 
 Source measured(std::string note) { return {Source::Kind::Measured, std::move(note)}; }
 
@@ -80,13 +79,15 @@ void fit_streams(const FormatSamples& f, const std::string& key, double far, Bac
                                           "medians, largest spread {:.1f} %",
                                           100 * spread))};
   }
-  const Series shares = stream_shares(f, OpKind::Experts, b);
-  if (shares.empty()) return;
-  b.stream[key + ".experts"] = {
-      BytesPerSecond(far * shares.median()),
-      measured(fmt::format("engine, experts of one token beside plain reading, median, spread "
-                           "{:.1f} %",
-                           100 * shares.spread()))};
+  for (const OpKind kind : {OpKind::Experts, OpKind::DenseFfn}) {
+    const Series shares = stream_shares(f, kind, b);
+    if (shares.empty()) continue;
+    b.stream[fmt::format("{}.{}", key, name(kind))] = {
+        BytesPerSecond(far * shares.median()),
+        measured(
+            fmt::format("engine, {} of one token beside plain reading, median, spread {:.1f} %",
+                        name(kind), 100 * shares.spread()))};
+  }
 }
 
 // Seconds that n rows take beyond what one row takes; elementwise work is priced apart.

@@ -146,22 +146,23 @@ ModelSpec wide_spec(Format format, const ProbeSize& size) {
   Hyper h;
   h.layers = 3;
   h.dense_layers = 1;
-  // Rows as long as those of models of 7 to 70 billion parameters; plain formats take twice the
-  // room and more, and are read for routers.
-  const std::int64_t unit = info(format).quantized ? 2 : 1;
-  h.hidden = 2048 * unit;
+  // Rows as long as those of models of 7 to 14 billion parameters, and of experts.
+  // Plain formats take the room of several others and are read for routers: half of all.
+  const bool plain = !info(format).quantized;
+  const double share = plain ? 0.5 : 1;
+  h.hidden = plain ? 2048 : 4096;
   h.context_train = kContext;
-  h.heads = 16 * unit;
-  h.kv_heads = 4;
+  h.heads = 32;
+  h.kv_heads = 8;
   h.head_dim_k = h.head_dim_v = h.rope_dims = 128;
-  h.ffn = 6144 * unit;
-  h.expert_ffn = h.shared_ffn = 768 * unit;
+  h.ffn = plain ? 4096 : 14336;
+  h.expert_ffn = h.shared_ffn = 1024;
   const double expert = 3.0 * static_cast<double>(row_bytes(format, h.hidden) * h.expert_ffn);
   h.experts =
-      std::clamp<std::int64_t>(static_cast<std::int64_t>(size.expert_bytes / expert), 8, 64) / 8 *
+      std::clamp<std::int64_t>(static_cast<std::int64_t>(share * size.expert_bytes / expert), 8, 64) / 8 *
       8;
   h.experts_used = std::max<std::int64_t>(2, h.experts / 8);
-  h.vocab = vocab_of(size.head_bytes, h.hidden, format);
+  h.vocab = vocab_of(share * size.head_bytes, h.hidden, format);
   set_facts(*a, h);
   return uniform_spec("glm4moe", h, format);
 }

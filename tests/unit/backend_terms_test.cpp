@@ -54,6 +54,60 @@ TEST(BackendTerms, OverlapLiesBetweenTheSumAndTheLongerOne) {
   }
 }
 
+// Between the first cache and the last, costs go from one row to the other with the logarithm.
+TEST(BackendTerms, FixedCostsAreLowerWhereAllStaysInTheCaches) {
+  const ModelSpec model = hand_model({.layers = 3});
+  const Step step{1, 1, 100, 1};
+  Backend b = hand_backend();
+  b.cached_op_seconds["attention"] = given(Seconds(1e-6));
+  const double touched = predicted(b, model, step).ledger.traffic().from_memory().value();
+  const auto saved = [&](double first, double last) {
+    Machine m = hand_machine();
+    m.caches = {{"L2", given(Bytes(first))}, {"L3", given(Bytes(last))}};
+    const auto at = [&](const Backend& x) {
+      return predict(m, x, model, f16(), step, routing_of(x, model, step)).step;
+    };
+    return (at(hand_backend()) - at(b)).value();
+  };
+  EXPECT_NEAR(saved(touched * 2, touched * 4), 3 * 1e-6, 1e-12);
+  EXPECT_NEAR(saved(touched / 10, touched * 10), 3 * 0.5e-6, 1e-12);
+  EXPECT_EQ(saved(touched / 4, touched / 2), 0);
+}
+
+// A file whose pages are read at half the speed: its weights are, the cache is not.
+TEST(BackendTerms, WeightsFollowTheReadingOfTheirOwnPages) {
+  Machine m = hand_machine();
+  Backend b = hand_backend();
+  b.page_reading = given(BytesPerSecond(180e9));
+  follow_bandwidth(m, b, BytesPerSecond(100e9), 0, BytesPerSecond(45e9));
+  EXPECT_DOUBLE_EQ(b.stream.at("Q8_0").value.value(), 50e9);
+  EXPECT_DOUBLE_EQ(b.kv_stream.at("f16").value.value(), 80e9);
+  EXPECT_DOUBLE_EQ(m.pool().achievable.value.value(), 100e9);
+  // Pages of a small model are not known apart: they follow memory.
+  follow_bandwidth(m, b, BytesPerSecond(200e9), 0);
+  EXPECT_DOUBLE_EQ(b.stream.at("Q8_0").value.value(), 100e9);
+  EXPECT_DOUBLE_EQ(b.kv_stream.at("f16").value.value(), 160e9);
+}
+
+TEST(BackendTerms, LongRowsOfDenseBlocksHaveARateOfTheirOwn) {
+  const ModelSpec model = hand_model({.layers = 2});
+  const Step step{1, 1, 0, 1};
+  Backend b = hand_backend();
+  b.stream["Q8_0.dense_ffn"] = given(BytesPerSecond(100e9));
+  const Prediction plain = predicted(hand_backend(), model, step), own = predicted(b, model, step);
+  double more = 0, bytes = 0;
+  for (std::size_t i = 0; i < plain.ops.size(); ++i) {
+    const double difference = (own.ops[i].expected - plain.ops[i].expected).value();
+    if (plain.ops[i].key.kind != OpKind::DenseFfn) EXPECT_EQ(difference, 0);
+    more += difference;
+  }
+  for (const auto& [key, row] : plain.ledger.rows) {
+    if (key.kind == OpKind::DenseFfn) bytes += row.traffic.weights.value();
+  }
+  ASSERT_GT(bytes, 0);
+  EXPECT_NEAR(more, bytes / 100e9 - bytes / 200e9, 1e-3 * more);
+}
+
 // Two hundred tokens choose 4 of 128: skewed routing touches few of the experts.
 TEST(BackendTerms, SkewedRoutingTouchesFewerExperts) {
   EXPECT_NEAR(expected_distinct(128, 4, 32), 128 * (1 - std::pow(1 - 4.0 / 128, 32)), 1e-9);

@@ -7,6 +7,8 @@
 #include "hwmodel/error.h"
 #include "runtime/calibrate_fit.h"
 #include "runtime/engine.h"
+#include "runtime/engine_probe.h"
+#include "runtime/host.h"
 #include "runtime/least_squares.h"
 #include "runtime/probes.h"
 #include "runtime/synthetic_model.h"
@@ -73,6 +75,7 @@ TEST(CalibrateFit, StreamsFollowTheReadingBesideThem) {
     StepSample step;
     step[OpKind::QkvProj] = sample(1e7 / (0.8 * read), 1e7, read, 2e7);
     step[OpKind::Experts] = sample(1e8 / (0.5 * read), 1e8, read, 2e8);
+    step[OpKind::DenseFfn] = sample(1e8 / (0.6 * read), 1e8, read, 2e8);
     f.decode.push_back(step);
   }
   const double n = 16, rate = 1e11;
@@ -83,6 +86,7 @@ TEST(CalibrateFit, StreamsFollowTheReadingBesideThem) {
   fit_format(f, Format::Q4_K, 30e9, b);
   EXPECT_NEAR(b.stream.at("Q4_K").value.value(), 24e9, 1e3);
   EXPECT_NEAR(b.stream.at("Q4_K.experts").value.value(), 15e9, 1e3);
+  EXPECT_NEAR(b.stream.at("Q4_K.dense_ffn").value.value(), 18e9, 1e3);
   ASSERT_EQ(b.gemm.at("Q4_K").value.points.size(), 1u);
   EXPECT_NEAR(b.gemm.at("Q4_K").value.points[0].rate.value(), rate, 1e-3 * rate);
 }
@@ -123,6 +127,29 @@ TEST(Probes, RandomBlocksOfEveryFormatAreOrdinaryValues) {
       any = any || v != 0.0f;
     }
     EXPECT_TRUE(any) << f.name;
+  }
+}
+
+TEST(ReadProbe, ReadsMemoryAndLeavesOutTheWeightsOfASmallModel) {
+  const SyntheticModel s = synthetic_model(wide_spec(Format::Q4_K, {24e6, 24e6}), {});
+  const LoadedModel small = LoadedModel::from_memory(s.bytes(), "small");
+  ReadProbe probe(2, &small);
+  const PlainReading r = probe.sample();
+  EXPECT_GT(r.memory, BytesPerSecond(0));
+  EXPECT_GT(probe_bandwidth(1).median.memory, BytesPerSecond(0));
+  const double cache = host_info().l3 ? host_info().l3->value() : 32 * kMiB;
+  EXPECT_EQ(r.pages > BytesPerSecond(0), s.size > 3 * cache + 8e6);
+}
+
+TEST(Probes, ThreadsShareTheSlicesOfAPass) {
+  const Arena arena(std::size_t{4} << 20);
+  std::vector<std::span<const std::byte>> slices;
+  for (std::size_t at = 0; at < arena.size(); at += 1 << 20) {
+    slices.emplace_back(arena.data() + at, std::size_t{1} << 20);
+  }
+  for (const int threads : {1, 2, 7}) {
+    ThreadPool pool(threads, Pinning::Off);
+    EXPECT_GT(read_slices_rate(pool, slices), 0);
   }
 }
 
@@ -175,6 +202,13 @@ TEST(Calibrate, ShortestFormGivesAUsableMachineAndBackend) {
   for (const char* type : {"f16", "q8_0"}) {
     EXPECT_GT(b.kv_stream.at(type).value, BytesPerSecond(0)) << type;
   }
+  // Formats without rows are priced like a quantized one, not like F32, which was measured, too.
+  EXPECT_EQ(b.stream.at("default").value, b.stream.at("Q8_0").value);
+  EXPECT_EQ(b.gemm.at("default").value, b.gemm.at("Q8_0").value);
+  ASSERT_TRUE(b.page_reading.has_value());
+  EXPECT_GT(b.page_reading->value, BytesPerSecond(0));
+  EXPECT_EQ(b.cached_op_seconds.count("attn_norm"), 1u);
+  EXPECT_EQ(b.cached_op_seconds.count("ssm"), 0u);  // only small models showed it
   EXPECT_GT(b.attention_rate->value, FlopsPerSecond(0));
   EXPECT_TRUE(b.step_seconds.has_value());
   EXPECT_EQ(c.host_busy, !c.warning.empty());

@@ -157,6 +157,19 @@ TEST(Speculative, FollowsTheFormulaOfARound) {
   EXPECT_NEAR(speculate(m, b, model, s, {3, *r.break_even, &draft}).speedup, 1, 1e-6);
 }
 
+// What was recorded of the model's routers says nothing of the draft's.
+TEST(Speculative, RecordedRoutingIsOfTheModelNotOfTheDraft) {
+  const ModelSpec model = hand_model({.experts = 8, .experts_used = 2, .expert_ffn = 256});
+  Scenario s = scenario(1, 0, 8);
+  const Speculation even = speculate(hand_machine(), hand_backend(), model, s, {3, 0.5, &model});
+  auto shares = std::make_shared<ExpertShares>();
+  shares->layers.assign(4, {0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0});
+  s.shares = shares;
+  const Speculation known = speculate(hand_machine(), hand_backend(), model, s, {3, 0.5, &model});
+  EXPECT_LT(known.verify, even.verify);
+  EXPECT_EQ(known.draft, even.draft);
+}
+
 TEST(Speculative, NeverPaysWhenARoundCostsMoreThanItsTokens) {
   const ModelSpec model = hand_model({.layers = 1}), draft = hand_model({.layers = 40});
   const Speculation r =
