@@ -6,15 +6,20 @@
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "configs/model_names.h"
+#include "configs/row_names.h"
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
 #include "reports/cli/probe_client.h"
+#include "reports/import_results.h"
 #include "reports/probe_report.h"
+#include "reports/validation.h"
+#include "workload/gguf.h"
 
 namespace bandwall {
 namespace {
@@ -40,7 +45,8 @@ struct Plan {
   std::string form;
   std::vector<Test> tests;
   std::int64_t n_gen = 0, repetitions = 0;
-  Scenario scenario;
+  KvConfig kv;
+  std::optional<std::int64_t> n_ubatch;  // the server's, where it is given
   std::optional<Target> target;
   std::optional<ModelChoice> model;  // known before the server is asked
 };
@@ -48,6 +54,7 @@ struct Plan {
 // The server as the first requests showed it.
 struct Server {
   std::string model, kind, endpoint;
+  std::string lists;  // instead of the model that was asked for
   std::int64_t model_bytes = 0;
   bool plain = false;          // it refuses stream_options and ignore_eos
   double base = 0, slope = 1;  // prompt tokens = base + slope * words
@@ -82,8 +89,8 @@ Plan make_plan(const Arguments& a) {
       }
     }
   }
-  plan.scenario.kv = kv_config(a);
-  plan.scenario.n_ubatch = a.integer("ubatch-size", 1, 1 << 20);
+  plan.kv = kv_config(a);
+  if (a.has("ubatch-size")) plan.n_ubatch = a.integer("ubatch-size", 1, 1 << 20);
   if (a.has("machine")) {
     plan.target =
         choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
@@ -104,13 +111,6 @@ std::string api_key(const Arguments& a) {
   if (a.has("api-key")) return a.text("api-key");
   const char* key = std::getenv("BANDWALL_API_KEY");
   return key != nullptr ? key : "";
-}
-
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
 }
 
 // Who serves, by the owner that its list of models names.
@@ -170,8 +170,11 @@ void find_served_model(const ProbeClient& client, const std::optional<std::strin
       server.model_bytes = one.model_bytes;
     } else if (server.kind.empty()) {
       server.kind = one.kind;
+      server.model_bytes = one.model_bytes;
     }
   }
+  const bool listed = std::find(names.begin(), names.end(), server.model) != names.end();
+  if (wanted && !listed && !names.empty()) server.lists = names.front();
   if (wanted || names.size() == 1) return;
   names.resize(std::min<std::size_t>(names.size(), 20));
   throw Error::input("--model", names.empty()
@@ -283,42 +286,70 @@ std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const
   return rounds;
 }
 
-void foretell(const Plan& plan, ProbeRow& row) {
-  // How several prompts share a step is the server's choice: their sum has no prediction.
-  if (!plan.target || !plan.model || (row.prefill && row.concurrency > 1)) return;
-  Scenario s = plan.scenario;
-  s.depth = row.depth;
-  s.batch = row.concurrency;
-  (row.prefill ? s.n_prompt : s.n_gen) = row.n_tokens;
-  const Target& t = *plan.target;
-  row.predicted = row.prefill ? predict_prefill(t.machine, t.backend, plan.model->spec, s)
-                              : predict_decode(t.machine, t.backend, plan.model->spec, s);
-}
-
-void add_rows(const Plan& plan, const Test& t, const std::vector<ProbeRound>& rounds,
-              std::vector<ProbeRow>& rows) {
+void add_rows(const Plan& plan, const Server& server, const Test& t,
+              const std::vector<ProbeRound>& rounds, std::vector<ProbeRow>& rows) {
   const ProbeMeasures m = measures(rounds);
   const auto prompt = m.counted_prompts ? std::llround(m.prompt_tokens) : t.n_prompt + t.depth;
-  ProbeRow pp;
-  pp.prefill = true;
-  pp.concurrency = t.concurrency;
-  pp.measures = m;
   const bool known = m.counted_prompts && (m.knows_cached || t.depth == 0);
-  pp.depth = m.knows_cached ? std::llround(m.cached_tokens) : known ? 0 : t.depth;
-  pp.n_tokens = std::max<std::int64_t>(1, prompt - pp.depth);
+  ProbeRow pp;
+  pp.measures = m;
+  pp.row.device = plan.target ? plan.target->machine.name : "";
+  pp.row.backend = plan.target ? plan.target->backend.name : "";
+  pp.row.engine = fmt::format("{} (probe{})", server.kind.empty() ? "unknown server" : server.kind,
+                              m.knows_cached ? ", reuse counted" : "");
+  pp.row.marks = engine_marks(pp.row.engine);
+  pp.row.model = plan.model ? plan.model->title : printable(server.model);
+  pp.row.quant = plan.model ? plan.model->spec.quantization : "";
+  pp.row.file_gib = static_cast<double>(server.model_bytes) / kGiB;
+  pp.row.batch = t.concurrency;
+  pp.row.ubatch = plan.n_ubatch;
+  pp.row.type_k = plan.kv.k->name;
+  pp.row.type_v = plan.kv.v->name;
+  ProbeRow tg = pp;
+  pp.row.phase = MeasuredPhase::Prefill;
+  pp.row.depth = m.knows_cached ? std::llround(m.cached_tokens) : known ? 0 : t.depth;
+  pp.row.n_tokens = std::max<std::int64_t>(1, prompt - *pp.row.depth);
   if (known) pp.samples = m.prefill_ts;
-  foretell(plan, pp);
-  rows.push_back(std::move(pp));
-  ProbeRow tg;
-  tg.concurrency = t.concurrency;
-  tg.measures = m;
-  tg.depth = prompt;
-  tg.n_tokens = std::llround(m.generated);
+  tg.row.phase = MeasuredPhase::Decode;
+  tg.row.depth = prompt;
+  tg.row.n_tokens = std::llround(m.generated);
   tg.samples = m.decode_ts;
-  foretell(plan, tg);
-  rows.push_back(std::move(tg));
+  for (ProbeRow* r : {&pp, &tg}) {
+    r->row.tok_s = median(r->samples);
+    rows.push_back(std::move(*r));
+  }
 }
 
+// The rows beside predictions, by the same code as those of compare.
+void foretell(const Plan& plan, std::vector<ProbeRow>& rows, std::vector<std::string>& notes) {
+  if (!plan.target || !plan.model) return;
+  MeasurementFile file;
+  file.name = "probe";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Measurement& m = rows[i].row;
+    m.line = static_cast<int>(i);
+    // How several prompts share a step is the server's choice: their sum has no prediction.
+    const bool has_one = m.tok_s > 0 && !(rows[i].prefill() && m.batch > 1);
+    if (has_one) file.rows.push_back(m);
+  }
+  ValidationOptions options;
+  options.at = &plan.target->machine;
+  options.with = &plan.target->backend;
+  options.model = &plan.model->spec;
+  options.explain = true;
+  const Validation v = validate_rows({file}, options);
+  for (std::size_t i = 0; i < v.rows.size(); ++i) {
+    ProbeRow& row = rows[static_cast<std::size_t>(v.rows[i].row.line)];
+    row.result = v.results[i];
+    row.causes = v.causes[i];
+  }
+  for (const LeftRow& l : v.left) {
+    notes.push_back(fmt::format("{}: no prediction: {}",
+                                test_name(rows[static_cast<std::size_t>(l.line)].row), l.reason));
+  }
+}
+
+// The model by the server's words: shape and quantization in its name, the size of its file.
 void choose_shape(const Arguments& a, const Server& server, Plan& plan) {
   if (!plan.target || plan.model) return;
   const std::optional<std::string> shape = shape_named(server.model);
@@ -329,6 +360,15 @@ void choose_shape(const Arguments& a, const Server& server, Plan& plan) {
                                    printable(server.model)));
   }
   plan.model.emplace(choose_model(*shape, a.text("mix")));
+  Measurement said;
+  said.model = server.model;
+  said.quant = label_of_file(server.model).quant;
+  said.file_gib = static_cast<double>(server.model_bytes) / kGiB;
+  ModelMeaning own =
+      weights_of(said, load_model_shape(*shape), plan.target->backend.name, row_names());
+  if (!own.problem.empty()) return;  // the usual mix; describe() compares the sizes
+  plan.model->title = fmt::format("{}:{}", *shape, own.model.quantization);
+  plan.model->spec = std::move(own.model);
 }
 
 ProbeSubject describe(const Plan& plan, const Server& server, const ProbeClient& client,
@@ -337,7 +377,7 @@ ProbeSubject describe(const Plan& plan, const Server& server, const ProbeClient&
   s.url = client.shown();
   s.endpoint = server.endpoint;
   s.server = server.kind;
-  s.model = printable(server.model);
+  s.model = server.model;
   s.model_bytes = server.model_bytes;
   s.test_time = utc_now();
   for (const ProbeRow& r : rows) {
@@ -359,21 +399,31 @@ ProbeSubject describe(const Plan& plan, const Server& server, const ProbeClient&
         "the server takes neither stream_options nor ignore_eos; answers may end "
         "before -n tokens");
   }
+  if (!server.lists.empty()) {
+    s.notes.push_back(
+        fmt::format("the server does not list '{}' but '{}'; whatever it runs answered",
+                    printable(server.model), printable(server.lists)));
+  }
+  for (const ProbeRow& r : rows) {
+    if (r.prefill() || server.plain || *r.row.n_tokens >= plan.n_gen) continue;
+    s.notes.push_back(
+        fmt::format("{}: the answers ended before {} tokens: the context was full, or "
+                    "the model stopped",
+                    test_name(r.row), plan.n_gen));
+  }
   if (!plan.target) {
     s.notes.push_back("no prediction: name the server's machine with --machine");
     return s;
   }
   const Target& t = *plan.target;
-  s.machine = t.machine.name;
   s.backend = t.backend.name;
   s.shape = plan.model->title;
-  s.quant = plan.model->spec.quantization;
-  const KvConfig& kv = plan.scenario.kv;
-  s.kv_type = kv.k == kv.v ? kv.k->name : fmt::format("{}/{}", kv.k->name, kv.v->name);
-  s.n_ubatch = plan.scenario.n_ubatch;
-  s.predicted_for = fmt::format("{} ({}) on {}, {}: basis {}", s.shape,
-                                gb_and_gib(bytes(plan.model->spec.weight_bytes())), t.machine.title,
-                                t.backend.title, name(rows.back().predicted->basis));
+  s.predicted_for =
+      fmt::format("{} ({}) on {}, {}", s.shape, gb_and_gib(bytes(plan.model->spec.weight_bytes())),
+                  t.machine.title, t.backend.title);
+  const auto one = std::find_if(rows.rbegin(), rows.rend(),
+                                [](const ProbeRow& r) { return r.result.has_value(); });
+  if (one != rows.rend()) s.predicted_for += fmt::format(": basis {}", name(one->result->basis));
   if (!same_software(server.kind, t.backend.name)) {
     s.notes.push_back(
         fmt::format("the server is {}, the prediction is for {}: --backend names "
@@ -406,13 +456,29 @@ int run_probe(const Arguments& a) {
   first_contact(client, endpoint, words, server);
   learn_prompt_length(client, words, server);
   std::vector<ProbeRow> rows;
-  for (const Test& t : plan.tests) {
-    add_rows(plan, t, measure(client, server, plan, t, words), rows);
+  std::vector<std::string> notes;
+  std::exception_ptr stopped;
+  try {
+    for (const Test& t : plan.tests) {
+      add_rows(plan, server, t, measure(client, server, plan, t, words), rows);
+    }
+  } catch (const Error&) {  // what was measured before is worth printing
+    progress_done();
+    if (rows.empty()) throw;
+    stopped = std::current_exception();
+    notes.push_back("stopped before all tests were done");
   }
-  const ProbeSubject subject = describe(plan, server, client, rows);
+  foretell(plan, rows, notes);
+  ProbeSubject subject = describe(plan, server, client, rows);
+  subject.notes.insert(subject.notes.end(), notes.begin(), notes.end());
+  for (ProbeRow& r : rows) {
+    r.row.source = fmt::format("bandwall probe of {} as {} at {}, {}", printable(subject.model),
+                               subject.endpoint, subject.url, subject.test_time);
+  }
   fmt::print("{}", plan.form == "json"  ? probe_json(subject, rows)
-                   : plan.form == "csv" ? probe_csv(subject, rows)
+                   : plan.form == "csv" ? probe_csv(rows)
                                         : probe_text(subject, rows, plan.form == "md"));
+  if (stopped) std::rethrow_exception(stopped);
   return kExitDone;
 }
 
