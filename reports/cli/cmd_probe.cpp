@@ -253,6 +253,16 @@ std::int64_t words_for(const Server& server, std::int64_t tokens) {
   return std::max<std::int64_t>(1, std::llround(words));
 }
 
+// Short answers may hold none: chats hide the marks that open a thought or a channel.
+void expect_tokens(const ProbeClient& client, const Server& server, const ProbeRound& round) {
+  for (const ProbeAnswer& a : round.answers) {
+    if (!a.stream.arrivals.empty()) continue;
+    throw Error::running(client.shown() + server.endpoint,
+                         "the stream held no token; does the model answer at all (curl it)? More "
+                         "tokens (-n) pass what a chat hides at first");
+  }
+}
+
 // One test: prefixes of `depth` tokens are brought into the cache first, each stream its own.
 std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const Plan& plan,
                                 const Test& t, Words& words) {
@@ -275,6 +285,7 @@ std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const
     const std::int64_t n_gen = r < 0 ? std::min<std::int64_t>(plan.n_gen, 8) : plan.n_gen;
     ProbeRound round = ask(client, server, prompts, n_gen, t.depth > 0);
     if (r >= 0) {
+      expect_tokens(client, server, round);
       rounds.push_back(std::move(round));
     } else if (const auto n = round.answers.front().stream.prompt_tokens; server.counts && n) {
       const double per_word =
@@ -399,6 +410,14 @@ ProbeSubject describe(const Plan& plan, const Server& server, const ProbeClient&
         "the server takes neither stream_options nor ignore_eos; answers may end "
         "before -n tokens");
   }
+  for (const ProbeRow& r : rows) {
+    const double more = r.measures.tokens_per_chunk - 1;
+    if (r.prefill() || more < 0.02 || more > 0.3) continue;
+    s.notes.push_back(
+        fmt::format("{}: {:.0f} % more tokens than chunks: some had no text; those "
+                    "before the first text make the rate look higher",
+                    test_name(r.row), 100 * more));
+  }
   if (!server.lists.empty()) {
     s.notes.push_back(
         fmt::format("the server does not list '{}' but '{}'; whatever it runs answered",
@@ -462,7 +481,7 @@ int run_probe(const Arguments& a) {
     for (const Test& t : plan.tests) {
       add_rows(plan, server, t, measure(client, server, plan, t, words), rows);
     }
-  } catch (const Error&) {  // what was measured before is worth printing
+  } catch (...) {  // what was measured before is worth printing
     progress_done();
     if (rows.empty()) throw;
     stopped = std::current_exception();

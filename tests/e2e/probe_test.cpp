@@ -107,6 +107,28 @@ TEST(Probe, ChatWithThinkingWhereThereAreNoCompletions) {
   EXPECT_GT(all[1]["median_ts"], 0);
 }
 
+TEST(Probe, ShortChatsMayShowNothingYet) {
+  // The first three tokens open a channel and are not shown.
+  ScriptedServer server([](const httplib::Request& req, httplib::Response& res) {
+    const Json body = Json::parse(req.body);
+    const int n = body["max_tokens"].get<int>();
+    std::string text = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+    for (int i = 3; i < n; ++i) {
+      text += "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\" a\"}}]}\n\n";
+    }
+    text +=
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}],\"usage\":"
+        "{\"prompt_tokens\":" +
+        std::to_string(n) + ",\"completion_tokens\":" + std::to_string(n) +
+        "}}\n\ndata: [DONE]\n\n";
+    res.set_content(text, "text/event-stream");
+  });
+  const Outcome o = probe(server.url(), {"--endpoint", "chat", "-n", "30"});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("% more tokens than chunks"));
+  expect_failure(probe(server.url(), {"--endpoint", "chat", "-n", "3"}), 1, "no token");
+}
+
 TEST(Probe, RolesThatComeFirstAreNoTokens) {
   ScriptedServer server(Script{Style::Vllm});
   const Json all = rows(probe(server.url(), {"-o", "json", "--endpoint", "chat"}));
