@@ -255,11 +255,11 @@ std::vector<ProbeClient::Answer> ProbeClient::post_together(
     if (a.status != 200 || !a.streamed) continue;
     const TokenStream& s = a.tokens.stream;
     if (!s.complete) {
-      throw Error::running(shown_ + path,
-                           fmt::format("the stream ended early, after {} tokens, without a finish "
-                                       "reason; the server's log says why{}",
-                                       s.arrivals.size(),
-                                       s.arrivals.empty() ? ", or --url lacks its /v1" : ""));
+      throw Error::running(
+          shown_ + path,
+          fmt::format("the stream ended early, after {} tokens, without a finish "
+                      "reason; the server's log says why{}",
+                      s.arrivals.size(), s.arrivals.empty() ? ", or --url lacks its /v1" : ""));
     }
   }
   return answers;
