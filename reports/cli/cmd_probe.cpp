@@ -1,6 +1,7 @@
 // bandwall probe: times of tokens of any OpenAI-compatible server, measured beside predicted.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -201,6 +202,46 @@ void choose_shape(const Arguments& a, const ProbeServer& server, Plan& plan) {
   plan.model->spec = std::move(own.model);
 }
 
+// What a reader of the rows must know of how they were counted.
+std::vector<std::string> counting_notes(const Plan& plan, const ProbeServer& server,
+                                        const std::vector<ProbeRow>& rows) {
+  std::vector<std::string> notes;
+  const auto any = [&](auto holds) { return std::any_of(rows.begin(), rows.end(), holds); };
+  if (any([](const ProbeRow& r) { return !r.measures.counted_prompts; })) {
+    notes.push_back(
+        "the server does not count prompt tokens: lengths are those asked for, one per word, and "
+        "prefill has no rate");
+  }
+  if (any([](const ProbeRow& r) { return !r.measures.counted_tokens; })) {
+    notes.push_back("the server sends no usage: generated tokens are counted by chunks");
+  }
+  if (server.plain) {
+    notes.push_back(
+        "the server takes neither stream_options nor ignore_eos; answers may end before -n tokens");
+  }
+  if (!server.lists.empty()) {
+    notes.push_back(fmt::format("the server does not list '{}' but '{}'; whatever it runs answered",
+                                printable(server.model), printable(server.lists)));
+  }
+  for (const ProbeRow& r : rows) {
+    if (r.prefill()) continue;
+    const double more = r.measures.tokens_per_chunk - 1;
+    if (more >= 0.02 && more <= 0.3) {
+      notes.push_back(
+          fmt::format("{}: {:.0f} % more tokens than chunks: some had no text; those before the "
+                      "first text make the rate look higher",
+                      test_name(r.row), 100 * more));
+    }
+    if (!server.plain && *r.row.n_tokens < plan.n_gen) {
+      notes.push_back(
+          fmt::format("{}: the answers ended before {} tokens: the context was full, or the model "
+                      "stopped",
+                      test_name(r.row), plan.n_gen));
+    }
+  }
+  return notes;
+}
+
 ProbeSubject describe(const Plan& plan, const ProbeServer& server, const ProbeClient& client,
                       const std::vector<ProbeRow>& rows) {
   ProbeSubject s;
@@ -210,45 +251,7 @@ ProbeSubject describe(const Plan& plan, const ProbeServer& server, const ProbeCl
   s.model = server.model;
   s.model_bytes = server.model_bytes;
   s.test_time = utc_now();
-  for (const ProbeRow& r : rows) {
-    if (!r.measures.counted_prompts) {
-      s.notes.push_back(
-          "the server does not count prompt tokens: lengths are those asked for, one "
-          "per word, and prefill has no rate");
-      break;
-    }
-  }
-  for (const ProbeRow& r : rows) {
-    if (!r.measures.counted_tokens) {
-      s.notes.push_back("the server sends no usage: generated tokens are counted by chunks");
-      break;
-    }
-  }
-  if (server.plain) {
-    s.notes.push_back(
-        "the server takes neither stream_options nor ignore_eos; answers may end "
-        "before -n tokens");
-  }
-  for (const ProbeRow& r : rows) {
-    const double more = r.measures.tokens_per_chunk - 1;
-    if (r.prefill() || more < 0.02 || more > 0.3) continue;
-    s.notes.push_back(
-        fmt::format("{}: {:.0f} % more tokens than chunks: some had no text; those "
-                    "before the first text make the rate look higher",
-                    test_name(r.row), 100 * more));
-  }
-  if (!server.lists.empty()) {
-    s.notes.push_back(
-        fmt::format("the server does not list '{}' but '{}'; whatever it runs answered",
-                    printable(server.model), printable(server.lists)));
-  }
-  for (const ProbeRow& r : rows) {
-    if (r.prefill() || server.plain || *r.row.n_tokens >= plan.n_gen) continue;
-    s.notes.push_back(
-        fmt::format("{}: the answers ended before {} tokens: the context was full, or "
-                    "the model stopped",
-                    test_name(r.row), plan.n_gen));
-  }
+  s.notes = counting_notes(plan, server, rows);
   if (!plan.target) {
     s.notes.push_back("no prediction: name the server's machine with --machine");
     return s;
