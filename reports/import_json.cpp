@@ -36,8 +36,9 @@ std::optional<bool> flag_of(const Json& j, const char* key) {
   const auto found = j.find(key);
   if (found == j.end()) return std::nullopt;
   if (found->is_boolean()) return found->get<bool>();
-  if (found->is_number()) return found->get<double>() != 0;
-  return std::nullopt;
+  if (!found->is_number() || found->get<double>() < 0)
+    return std::nullopt;  // -1: the program's choice
+  return found->get<double>() != 0;
 }
 
 // One row of llama-bench; empty: it is one, otherwise why it is none.

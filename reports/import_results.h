@@ -38,6 +38,11 @@ struct FileLabel {
 };
 FileLabel label_of_file(std::string_view path);
 
+// Text without blanks around it; the first line of a text, which is taken off it.
+std::string_view trimmed(std::string_view text);
+std::string_view next_line(std::string_view& text);
+double gib_of(std::string_view text);  // of "11.27 GiB" or "643.33 MiB"; 0 when it is neither
+
 // A number of a text or JSON, only when finite and in [low, high].
 std::optional<double> number_in(std::string_view text, double low, double high);
 std::optional<std::int64_t> count_in(std::string_view text, std::int64_t low);
