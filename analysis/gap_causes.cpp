@@ -67,7 +67,7 @@ bool says(const Measurement& m, std::string_view word) {
 
 // Tools that compute every token they count: no cache of prompts, no drafts.
 bool computes_all(const Measurement& m) {
-  return says(m, "llama-bench") || says(m, "batched-bench");
+  return says(m, "llama-bench") || says(m, "batched-bench") || says(m, "bandwall");
 }
 
 void faster_decode(const RowInputs& in, const RowResult& r, const Times& t, const Throughput& p,
