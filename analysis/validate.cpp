@@ -190,6 +190,7 @@ RowResult check_row(const RowInputs& in) {
 RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
                             const std::string& model_name) {
   const Measurement& m = *in.row;
+  const Hyper& h = in.model->hyper;
   std::map<Format, std::int64_t> bytes;
   for (const TensorSpec& t : in.model->tensors) {
     if (t.role != Role::Other) bytes[t.format] += t.bytes;
@@ -223,7 +224,10 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
           {"kv", std::string(in.kv.k->name) + "/" + std::string(in.kv.v->name)},
           {"basis", std::string(name(result.basis))},
           {"test", test_name(m)},
-          {"experts", in.model->hyper.experts > 0 ? "yes" : "no"},
+          {"experts", h.experts > 0 ? "yes" : "no"},
+          {"expert_width", fmt::format("{}", h.expert_ffn)},
+          {"head_width", fmt::format("{}", h.head_dim_k)},
+          {"heads_per_kv_head", fmt::format("{}", h.kv_heads > 0 ? h.heads / h.kv_heads : 0)},
           {"faster_than_light", result.faster_than_light ? "yes" : "no"},
           {"known_limit", result.known_limit ? "yes" : "no"}};
 }
