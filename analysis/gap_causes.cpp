@@ -67,7 +67,7 @@ bool says(const Measurement& m, std::string_view word) {
 
 // Tools that compute every token they count: no cache of prompts, no drafts.
 bool computes_all(const Measurement& m) {
-  return says(m, "llama-bench") || says(m, "batched-bench");
+  return says(m, "llama-bench") || says(m, "batched-bench") || says(m, "bandwall");
 }
 
 void faster_decode(const RowInputs& in, const RowResult& r, const Times& t, const Throughput& p,
@@ -218,7 +218,8 @@ void prefill_causes(const RowInputs& in, const RowResult& r, const ShallowRow& s
   does_not_fit(in, causes);
   attention_rate(in, r, shallow, causes);
   const double more = n * (1 / r.measured - 1 / r.predicted);
-  const bool by_client = says(*in.row, "probe") || says(*in.row, "bench serve");
+  const bool by_client = (says(*in.row, "probe") || says(*in.row, "bench serve")) &&
+                         !says(*in.row, "server's clock agrees");
   if (by_client && more < kMostRoundTrip) {
     causes.push_back(
         {"time before the first token outside the model: tokenizing, queue, network, sampling",

@@ -2,8 +2,8 @@
 //   llama-bench          -o json, jsonl, csv, md (old and new fields)
 //   llama-server, llama-cli, llama-completion    logs with "eval time = ... ms / N tokens"
 //   vllm bench serve     --save-result JSON
-//   bandwall             run -o json, bench -o json/jsonl/csv, and rows of validate's CSV
-//   Imported r = import_results(bytes, "bench.jsonl");   r.kind == "llama-bench JSON"
+//   bandwall             run -o json, bench -o json/jsonl/csv, probe -o json, rows of validate's
+//   CSV Imported r = import_results(bytes, "bench.jsonl");   r.kind == "llama-bench JSON"
 // Fields that a file does not state stay unknown. A test that is no row (prompt and generation in
 // one) is skipped with its reason. Throws Error (Input) when nothing of the file is known, naming
 // what was looked for. Takes bytes, does no I/O.

@@ -274,7 +274,8 @@ Imported import_results(std::string_view text, const std::string& file_name) {
   throw Error::input(
       file_name,
       "is none of: llama-bench (json, jsonl, csv, md), a log of llama-server or llama-cli with "
-      "\"eval time\" lines, vllm bench serve --save-result JSON, bandwall run or bench -o json, "
+      "\"eval time\" lines, vllm bench serve --save-result JSON, bandwall run, bench or probe -o "
+      "json, "
       "CSV of measured rows; give one of these");
 }
 

@@ -66,6 +66,7 @@ Json json_row(const ProbeSubject& s, const ProbeRow& r) {
             {"url", s.url},
             {"endpoint", s.endpoint},
             {"server", s.server},
+            {"engine", r.row.engine},
             {"model_filename", s.model},
             {"model_type", s.shape},
             {"model_size", s.model_bytes},

@@ -44,7 +44,11 @@ class Lookup {
     Place p{options_.at, options_.with, r.kv, r.n_ubatch, r.problem};
     if (!p.problem.empty()) return p;
     if (p.machine == nullptr) p.machine = here ? &options_.host->machine : machine(r.machine);
-    if (p.backend == nullptr && r.backend.empty()) p.backend = options_.otherwise;
+    // The machine's usual backend, also where the words name it: a profile has figures of its own.
+    const Backend* usual = options_.otherwise;
+    if (p.backend == nullptr && (r.backend.empty() || (usual && usual->name == r.backend))) {
+      p.backend = usual;
+    }
     if (p.backend == nullptr) p.backend = here ? &options_.host->backend : backend(r.backend);
     return p;
   }

@@ -77,9 +77,7 @@ int run_compare(const Arguments& a) {
   ValidationOptions options;
   options.explain = true;
   if (held.target) options.at = &held.target->machine;
-  if (held.target && (a.has("backend") || a.text("machine") == "this")) {
-    options.with = &held.target->backend;
-  }
+  if (held.target && a.has("backend")) options.with = &held.target->backend;
   if (held.target) options.otherwise = &held.target->backend;
   if (held.model) options.model = &*held.model;
   if (held.host) options.host = &*held.host;

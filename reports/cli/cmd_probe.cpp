@@ -141,6 +141,8 @@ void add_rows(const Plan& plan, const ProbeServer& server, const Test& t,
   pp.row.depth = m.knows_cached ? std::llround(m.cached_tokens) : known ? 0 : t.depth;
   pp.row.n_tokens = std::max<std::int64_t>(1, prompt - *pp.row.depth);
   if (known) pp.samples = m.prefill_ts;
+  const double ratio = median(m.server_prefill_ts) / std::max(median(pp.samples), 1e-9);
+  if (ratio > 0.9 && ratio < 1.1) pp.row.engine += ", server's clock agrees";
   tg.row.phase = MeasuredPhase::Decode;
   tg.row.depth = prompt;
   tg.row.n_tokens = std::llround(m.generated);

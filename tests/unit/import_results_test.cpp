@@ -230,6 +230,26 @@ TEST(ImportResults, VllmBenchServe) {
   EXPECT_THAT(none.file.skipped, SizeIs(1));
 }
 
+TEST(ImportResults, OwnProbes) {
+  const auto read = [](const std::string& lengths) {
+    return import_results(
+        "{\"endpoint\": \"/completions\", \"engine\": \"llama.cpp (probe, reuse counted)\", "
+        "\"model_filename\": \"/m/Qwen3-4B-Q8_0.gguf\", " +
+            lengths +
+            ", \"n_depth\": 0, \"n_batch_sequences\": 4, \"avg_ts\": 90.0, \"median_ts\": 100.0}",
+        "p.json");
+  };
+  const Imported tg = read("\"n_prompt\": 0, \"n_gen\": 16");
+  EXPECT_EQ(tg.kind, "bandwall probe JSON");
+  ASSERT_THAT(tg.file.rows, SizeIs(1));
+  EXPECT_EQ(tg.file.rows[0].engine, "llama.cpp (probe, reuse counted)");
+  EXPECT_EQ(tg.file.rows[0].tok_s, 100);
+  const Imported pp = read("\"n_prompt\": 64, \"n_gen\": 0");
+  EXPECT_THAT(pp.file.rows, IsEmpty());
+  ASSERT_THAT(pp.file.skipped, SizeIs(1));
+  EXPECT_THAT(pp.file.skipped[0].reason, HasSubstr("the server's choice"));
+}
+
 TEST(ImportResults, OwnRunsAndRows) {
   const Imported run = import_results(
       R"({"model": "gpt-oss-20b.gguf", "quantization": "MXFP4_MOE", "n_prompt": 512,)"
