@@ -242,9 +242,9 @@ void relabel(ModelMeaning& w, const ModelShape& shape, double file_bytes) {
   }
 }
 
-// "Q4_K_M (86 GB)": the mix alone; sizes in the text are not read.
+// "Q4_K_M (86 GB)", "IQ2_M - 2.7 bpw": the mix alone; sizes in the text are not read.
 std::string without_remark(const std::string& quant) {
-  const std::size_t remark = quant.find(" (");
+  const std::size_t remark = quant.ends_with(" bpw") ? quant.find(" - ") : quant.find(" (");
   return remark == std::string::npos || remark == 0 ? quant : quant.substr(0, remark);
 }
 

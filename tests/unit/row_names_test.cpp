@@ -117,6 +117,13 @@ TEST(RowNames, QuantizationsBecomeFormats) {
   EXPECT_NEAR(gib(weights("gpt-oss-20b", "MXFP4", "vllm")), 12.83, 0.1);  // attention in BF16
   EXPECT_NEAR(gib(weights("qwen3-30b-a3b", "Q8_0")), 30.25, 0.05);
   EXPECT_NEAR(gib(weights("llama-3.1-8b", "bf16", "vllm")), 14.96, 0.05);
+  EXPECT_DOUBLE_EQ(gib(weights("llama-3.1-8b", "IQ2_M - 2.7 bpw")),
+                   gib(weights("llama-3.1-8b", "IQ2_M")));
+  EXPECT_DOUBLE_EQ(gib(weights("llama-3.1-8b", "GPTQ-Int8", "vllm")),
+                   gib(weights("llama-3.1-8b", "FP8", "vllm")));
+  EXPECT_THAT(weights("llama-3.1-8b", "Int4-Int8Mix", "vllm").problem, HasSubstr("not stated"));
+  // Groups of 64 with two 16-bit figures: half a bit more than the name says.
+  EXPECT_NEAR(gib(weights("llama-3.1-8b", "5bit-DWQ", "mlx")) * kGiB * 8 / 8.03e9, 5.5, 0.01);
   // Every matrix but the tables in 4.5 bits.
   EXPECT_NEAR(gib(weights("llama-3.1-8b", "NVFP4", "vllm")) * kGiB / 1e9, 6.03, 0.05);
   // Recipes for vLLM leave delta layers in BF16, 30 of them with 33.6 million values.
