@@ -10,6 +10,8 @@ namespace {
 
 using Causes = std::vector<GapCause>;
 
+constexpr double kMostRoundTrip = 0.1;  // seconds that a server on the way may plausibly cost
+
 // One decode step or one prompt, in seconds.
 struct Times {
   double measured = 0, predicted = 0;
@@ -59,10 +61,13 @@ void other_weights(const RowInputs& in, const Times& t, const Throughput& p, Cau
                    human(Bytes(weights)), bits * share, bits)});
 }
 
+bool says(const Measurement& m, std::string_view word) {
+  return m.engine.find(word) != std::string::npos;
+}
+
 // Tools that compute every token they count: no cache of prompts, no drafts.
 bool computes_all(const Measurement& m) {
-  return m.engine.find("llama-bench") != std::string::npos ||
-         m.engine.find("batched-bench") != std::string::npos;
+  return says(m, "llama-bench") || says(m, "batched-bench") || says(m, "bandwall");
 }
 
 void faster_decode(const RowInputs& in, const RowResult& r, const Times& t, const Throughput& p,
@@ -198,7 +203,7 @@ void prefill_causes(const RowInputs& in, const RowResult& r, const ShallowRow& s
                     Causes& causes) {
   const double n = static_cast<double>(*in.row->n_tokens);
   if (r.measured > r.high) {
-    if (!computes_all(*in.row)) {
+    if (!computes_all(*in.row) && !says(*in.row, "reuse counted")) {
       causes.push_back({"a part of the prompt was in the cache already (prefix cache)",
                         fmt::format("as if {:.0f} of {:.0f} tokens had been computed",
                                     n * r.predicted / r.measured, n)});
@@ -212,6 +217,14 @@ void prefill_causes(const RowInputs& in, const RowResult& r, const ShallowRow& s
   }
   does_not_fit(in, causes);
   attention_rate(in, r, shallow, causes);
+  const double more = n * (1 / r.measured - 1 / r.predicted);
+  const bool by_client = (says(*in.row, "probe") || says(*in.row, "bench serve")) &&
+                         !says(*in.row, "server's clock agrees");
+  if (by_client && more < kMostRoundTrip) {
+    causes.push_back(
+        {"time before the first token outside the model: tokenizing, queue, network, sampling",
+         fmt::format("{:.1f} ms more than predicted", 1e3 * more)});
+  }
   Scenario s;
   s.kv = in.kv;
   s.depth = in.row->depth.value_or(0);
@@ -234,7 +247,7 @@ void prefill_causes(const RowInputs& in, const RowResult& r, const ShallowRow& s
        fmt::format(
            "{:.2f} of the predicted rate, {:.1f} ms more for the prompt: clock limit, small "
            "experts, another kernel, warm-up inside the time",
-           r.measured / r.predicted, 1e3 * n * (1 / r.measured - 1 / r.predicted))});
+           r.measured / r.predicted, 1e3 * more)});
 }
 
 }  // namespace

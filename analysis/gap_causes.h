@@ -2,8 +2,9 @@
 //   for (const GapCause& c : likely_causes(in, result, shallow)) ...   // the likeliest first
 // Each rule asks which single figure would have to differ, and by how much, for the prediction to
 // give what was measured; the causes are the pitfalls that public measurements showed (cache hits
-// counted as prefill, other weights under the label, kernels started one by one, cache formats that
-// cost unpacking, experts shared by a batch, small micro-batches). Nothing is fitted.
+// counted as prefill, time on the way to a server, other weights under the label, kernels started
+// one by one, cache formats that cost unpacking, experts shared by a batch, small micro-batches).
+// Nothing is fitted.
 #pragma once
 
 #include <string>

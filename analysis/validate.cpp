@@ -99,16 +99,21 @@ Window prompts_inside(const RowInputs& in) {
   return {w.seconds * times, w.fastest * times, w.slowest * times};
 }
 
+void take_over(const Throughput& t, RowResult& r) {
+  r.speed_of_light = t.ts_speed_of_light;
+  r.bound = t.bound;
+  r.basis = t.basis;
+  r.known_limit = t.known_limit;
+  r.notes = t.notes;
+}
+
 void check_decode(const RowInputs& in, RowResult& r) {
   const Measurement& m = *in.row;
   Scenario s = scenario_of(in);
   s.n_gen = m.n_tokens.value_or(kUnstatedTokens);
   if (m.marks.end_to_end && s.depth == 0) s.depth = kShortPrompt;
   const Throughput t = predict_decode(*in.machine, *in.backend, *in.model, s);
-  r.bound = t.bound;
-  r.basis = t.basis;
-  r.known_limit = t.known_limit;
-  r.notes = t.notes;
+  take_over(t, r);
   decode_baselines(in, t, r);
   const double tokens = static_cast<double>(s.n_gen * s.batch);
   Window w = window_of(t, tokens);
@@ -129,10 +134,7 @@ void check_prefill(const RowInputs& in, RowResult& r) {
   const double compute = peak_compute(*in.machine), values = active_values(*in.model);
   if (compute > 0 && values > 0) r.naive = r.naive_kv = compute / (2 * values);
   const Throughput t = predict_prefill(*in.machine, *in.backend, *in.model, s);
-  r.bound = t.bound;
-  r.basis = t.basis;
-  r.known_limit = t.known_limit;
-  r.notes = t.notes;
+  take_over(t, r);
   r.predicted = t.ts;
   r.low = t.ts_low;
   r.high = t.ts_high;
@@ -188,6 +190,7 @@ RowResult check_row(const RowInputs& in) {
 RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
                             const std::string& model_name) {
   const Measurement& m = *in.row;
+  const Hyper& h = in.model->hyper;
   std::map<Format, std::int64_t> bytes;
   for (const TensorSpec& t : in.model->tensors) {
     if (t.role != Role::Other) bytes[t.format] += t.bytes;
@@ -221,7 +224,10 @@ RowAttributes attributes_of(const RowInputs& in, const RowResult& result,
           {"kv", std::string(in.kv.k->name) + "/" + std::string(in.kv.v->name)},
           {"basis", std::string(name(result.basis))},
           {"test", test_name(m)},
-          {"experts", in.model->hyper.experts > 0 ? "yes" : "no"},
+          {"experts", h.experts > 0 ? "yes" : "no"},
+          {"expert_width", fmt::format("{}", h.expert_ffn)},
+          {"head_width", fmt::format("{}", h.head_dim_k)},
+          {"heads_per_kv_head", fmt::format("{}", h.kv_heads > 0 ? h.heads / h.kv_heads : 0)},
           {"faster_than_light", result.faster_than_light ? "yes" : "no"},
           {"known_limit", result.known_limit ? "yes" : "no"}};
 }

@@ -40,6 +40,7 @@ struct RowInputs {
 struct RowResult {
   double measured = 0;  // as corrected
   double predicted = 0, low = 0, high = 0;
+  double speed_of_light = 0;                     // of the step or prompt: every ceiling reached
   double naive = 0, naive_kv = 0, constant = 0;  // 0: no such figure
   double error = 0;                              // predicted / measured - 1
   bool inside = false;                           // measured in [low, high]

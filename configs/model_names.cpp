@@ -22,14 +22,14 @@ bool one_of(std::string_view text, const std::array<std::string_view, N>& words)
 }
 
 // Say nothing about the shape: how it was trained to answer, who packed it, how it is stored.
-constexpr std::array<std::string_view, 44> kNeutral = {
-    "instruct",   "it",        "chat",       "base",        "pt",        "gguf",      "hf",
-    "thinking",   "reasoning", "qat",        "ud",          "mlx",       "awq",       "gptq",
-    "imatrix",    "dynamic",   "unsloth",    "bartowski",   "lmstudio",  "community", "ggml",
-    "org",        "nvidia",    "google",     "meta",        "mistralai", "openai",    "zai",
-    "ai",         "minimaxai", "moonshotai", "redhatai",    "deepseek",  "qwen",      "microsoft",
-    "ibm",        "bnb",       "modelopt",   "safetensors", "latest",    "cloud",     "quantized",
-    "uncensored", "kwaipilot"};
+constexpr std::array<std::string_view, 46> kNeutral = {
+    "instruct",   "it",        "chat",        "base",        "pt",        "gguf",      "hf",
+    "thinking",   "reasoning", "qat",         "ud",          "mlx",       "awq",       "gptq",
+    "imatrix",    "dynamic",   "unsloth",     "bartowski",   "lmstudio",  "community", "ggml",
+    "org",        "nvidia",    "google",      "meta",        "mistralai", "openai",    "zai",
+    "ai",         "minimaxai", "moonshotai",  "redhatai",    "deepseek",  "qwen",      "microsoft",
+    "ibm",        "bnb",       "modelopt",    "safetensors", "latest",    "cloud",     "quantized",
+    "uncensored", "kwaipilot", "abliterated", "heretic"};
 // Say that the shape is another one, or may be.
 constexpr std::array<std::string_view, 37> kOther = {
     "reap",   "pruned",   "prune",  "draft",    "distill", "distilled", "embedding", "embed",
@@ -74,7 +74,8 @@ struct Part {
 using Parts = std::vector<Part>;
 
 // "qwen3.5" is qwen, 3.5; two digits behind letters are a version: "llama33" is llama, 3.3. Dates
-// and serial numbers (2507) are left out.
+// and serial numbers (2507) are left out, and so is "moe" behind a version, where llama-bench
+// writes its own names of architectures ("qwen3moe 30B.A3B").
 void add_words(std::string_view piece, Parts& parts) {
   for (std::size_t i = 0; i < piece.size();) {
     const bool word = letter(piece[i]);
@@ -85,6 +86,7 @@ void add_words(std::string_view piece, Parts& parts) {
     if (text.empty() || text.front() == '.') continue;
     const bool whole = text.find('.') == std::string::npos;
     if (!word && whole && text.size() >= 4) continue;
+    if (word && begin > 0 && text == "moe") continue;
     if (!word && whole && text.size() == 2 && begin > 0) text.insert(1, ".");
     parts.push_back({std::move(text)});
   }
@@ -116,9 +118,13 @@ Parts parts_of(std::string_view name) {
     }
     piece.clear();
   };
-  for (char c : without_folders(name)) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    if (letter(c) || digit(c) || c == '.') {
+  const std::string_view own = without_folders(name);
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    const char c = lower(own[i]);
+    // A point parts words ("30B.A3B", "Instruct.Q4_K_M") unless a number goes on behind it.
+    const bool goes_on = c == '.' && i + 1 < own.size() && digit(own[i + 1]);
+    if (letter(c) || digit(c) || goes_on) {
       piece += c;
     } else {
       end_piece();
@@ -132,10 +138,13 @@ struct Name {
   std::string shape;
   double parameters = 0;
   Parts parts;
-  bool sized = false;
+  bool sized = false, experts = false;
 };
 
 bool is_active(const Part& part) { return part.size && part.text.front() == 'a'; }
+bool names_active_size(const Name& name) {
+  return std::any_of(name.parts.begin(), name.parts.end(), is_active);
+}
 
 const std::vector<Name>& known_names() {
   static const std::vector<Name> names = [] {
@@ -146,6 +155,7 @@ const std::vector<Name>& known_names() {
       texts.push_back(shape.name);
       for (const std::string& text : texts) {
         Name name{shape.name, static_cast<double>(shape.published_parameters), parts_of(text)};
+        name.experts = shape.hyper.experts > 0;
         const auto total = [](const Part& p) { return p.size && !is_active(p); };
         name.sized = std::any_of(name.parts.begin(), name.parts.end(), total);
         all.push_back(std::move(name));
@@ -168,6 +178,7 @@ double billions(std::string_view size) {
 bool agrees(const Part& part, const Name& known) {
   if (part.size) {
     if (std::find(known.parts.begin(), known.parts.end(), part) != known.parts.end()) return true;
+    if (is_active(part)) return known.experts && !names_active_size(known);
     const double said =
         digit(part.text.front()) && part.text.back() != 'e' ? billions(part.text) : 0;
     return !known.sized && said > 0 && std::fabs(said * 1e9 / known.parameters - 1) < 0.06;

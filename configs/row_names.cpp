@@ -47,29 +47,54 @@ bool known(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// "2x GB10 (TP=2)": 2 and "gb10 (tp=2)"; 1 where no count stands before.
-int count_before(std::string& device) {
+// A count of devices and what it counts: "2x GB10 (TP=2)", "2 x GB10", "2 GB10", "dual GB10" and
+// "GB10 (x2)" are 2 and the rest; 1 where none is stated.
+int take_count(std::string& device) {
+  for (std::size_t at = device.find("\u00d7"); at != std::string::npos;
+       at = device.find("\u00d7")) {
+    device[at] = 'x';
+    device.erase(at + 1, 1);
+  }
+  if (device.starts_with("dual ")) {
+    device.erase(0, 5);
+    return 2;
+  }
   int n = 0;
-  const auto [end, code] = std::from_chars(device.data(), device.data() + device.size(), n);
-  if (code != std::errc() || n < 1 || n > 64) return 1;
-  std::string_view rest(end, static_cast<std::size_t>(device.data() + device.size() - end));
-  while (rest.starts_with(' ')) rest.remove_prefix(1);
-  if (!rest.starts_with('x')) return 1;
-  rest.remove_prefix(1);
-  while (rest.starts_with(' ')) rest.remove_prefix(1);
-  device = std::string(rest);
+  const char* const last = device.data() + device.size();
+  const auto [end, code] = std::from_chars(device.data(), last, n);
+  if (code == std::errc() && n >= 1 && n <= 64) {
+    std::string_view rest(end, static_cast<std::size_t>(last - end));
+    const auto skip = [&](char c) { return rest.starts_with(c) && (rest.remove_prefix(1), true); };
+    bool apart = skip(' ');
+    if (skip('x')) apart = true;
+    while (skip(' ')) continue;
+    if (!apart) return 1;
+    device = std::string(rest);
+    return n;
+  }
+  std::size_t at = device.rfind(" x");
+  if (at == std::string::npos) at = device.rfind("(x");
+  if (at == std::string::npos) return 1;
+  const auto [behind, found] = std::from_chars(device.data() + at + 2, last, n);
+  const bool ends = behind == last || (behind + 1 == last && *behind == ')');
+  if (found != std::errc() || !ends || n < 1 || n > 64) return 1;
+  device.erase(at);
   return n;
 }
 
-// The machine with the most words of its name among those of the text, all of them being there.
+// The machine with the most words of its name among those of the text, all of them being there, be
+// it in one ("RTX5090").
 std::string machine_by_words(const std::string& device) {
   const std::vector<std::string> words = words_of(device);
   std::string best;
   std::size_t most = 0;
   for (const std::string& name : machine_names()) {
     const std::vector<std::string> own = words_of(name);
+    std::string joined;
+    for (const std::string& w : own) joined += w;
     const bool all =
-        std::all_of(own.begin(), own.end(), [&](const std::string& w) { return known(words, w); });
+        known(words, joined) ||
+        std::all_of(own.begin(), own.end(), [&](const auto& w) { return known(words, w); });
     if (all && own.size() > most) {
       most = own.size();
       best = name;
@@ -93,7 +118,7 @@ void find_machine(const Measurement& m, const RowNames& names, RowMeaning& r) {
     r.machine = m.device.ends_with(".yaml") ? m.device : device;
     return;
   }
-  const int count = count_before(device);
+  const int count = take_count(device);
   if (device.find(" + ") != std::string::npos) {
     r.problem = "devices of several kinds together: " + m.device;
     return;
@@ -111,12 +136,16 @@ void find_machine(const Measurement& m, const RowNames& names, RowMeaning& r) {
   if (!loads_machine(r.machine)) r.problem = "no link joins several of the device: " + m.device;
 }
 
-// The number of "b7941"; 0 where none is stated.
+// The number of "b7941" or "build 7941"; 0 where none is stated.
 std::int64_t build_of(std::string_view engine) {
+  bool named = false;
   for (const std::string& word : words_of(engine)) {
-    if (word.size() < 4 || word.size() > 8 || word[0] != 'b') continue;
+    const std::size_t begin = word[0] == 'b' ? 1 : 0;
+    const bool may_be = begin == 1 || named;
+    named = word == "build";
+    if (!may_be || word.size() - begin < 3 || word.size() > 8) continue;
     std::int64_t n = 0;
-    const auto [end, code] = std::from_chars(word.data() + 1, word.data() + word.size(), n);
+    const auto [end, code] = std::from_chars(word.data() + begin, word.data() + word.size(), n);
     if (code == std::errc() && end == word.data() + word.size()) return n;
   }
   return 0;
@@ -213,9 +242,9 @@ void relabel(ModelMeaning& w, const ModelShape& shape, double file_bytes) {
   }
 }
 
-// "Q4_K_M (86 GB)": the mix alone; sizes in the text are not read.
+// "Q4_K_M (86 GB)", "IQ2_M - 2.7 bpw": the mix alone; sizes in the text are not read.
 std::string without_remark(const std::string& quant) {
-  const std::size_t remark = quant.find(" (");
+  const std::size_t remark = quant.ends_with(" bpw") ? quant.find(" - ") : quant.find(" (");
   return remark == std::string::npos || remark == 0 ? quant : quant.substr(0, remark);
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "reports/table.h"
 #include "reports/validation_report.h"
@@ -74,42 +73,17 @@ std::string comparison_markdown(const Validation& v, const std::string& title) {
 }
 
 std::string comparison_json(const Validation& v, const std::string& title) {
-  Json rows = Json::array(), left = Json::array();
+  Json rows = Json::array();
   for (std::size_t i = 0; i < v.rows.size(); ++i) {
-    const CheckedRow& c = v.rows[i];
-    const RowResult& r = v.results[i];
-    Json causes = Json::array();
-    for (const GapCause& g : v.causes[i]) {
-      causes.push_back({{"cause", g.cause}, {"arithmetic", g.arithmetic}});
-    }
-    const auto rounded = [](double x) { return std::round(x * 1e4) / 1e4; };
-    rows.push_back({{"file", c.file},
-                    {"line", c.row.line},
-                    {"machine", c.attributes.at("machine")},
-                    {"backend", c.attributes.at("backend")},
-                    {"model", c.model},
-                    {"quant", c.row.quant},
-                    {"test", test_name(c.row)},
-                    {"measured_tok_s", rounded(r.measured)},
-                    {"pred_ts", rounded(r.predicted)},
-                    {"pred_ts_low", rounded(r.low)},
-                    {"pred_ts_high", rounded(r.high)},
-                    {"error", rounded(r.error)},
-                    {"inside_band", r.inside},
-                    {"bound_by", name(r.bound)},
-                    {"basis", name(r.basis)},
-                    {"causes", causes},
-                    {"notes", r.notes}});
-  }
-  for (const LeftRow& l : v.left) {
-    left.push_back(
-        {{"file", l.file}, {"line", l.line}, {"skipped", l.skipped}, {"reason", l.reason}});
+    rows.push_back(row_json(v, i));
+    rows.back()["causes"] = causes_json(v.causes[i]);
+    rows.back()["notes"] = v.results[i].notes;
   }
   const Json all = {{"title", title},
                     {"rows", rows},
                     {"median_error", std::round(v.all.median * 1e4) / 1e4},
                     {"worst_error", std::round(v.all.worst * 1e4) / 1e4},
-                    {"left", left},
+                    {"left", left_json(v)},
                     {"notes", v.notes}};
   return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

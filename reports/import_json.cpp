@@ -36,9 +36,13 @@ std::optional<bool> flag_of(const Json& j, const char* key) {
   const auto found = j.find(key);
   if (found == j.end()) return std::nullopt;
   if (found->is_boolean()) return found->get<bool>();
-  if (found->is_number()) return found->get<double>() != 0;
-  return std::nullopt;
+  if (!found->is_number() || found->get<double>() < 0)
+    return std::nullopt;  // -1: the program's choice
+  return found->get<double>() != 0;
 }
+
+// bandwall probe writes the fields of llama-bench, and where it asked.
+bool is_probe(const Json& j) { return !text_of(j, "engine").empty() && j.contains("endpoint"); }
 
 // One row of llama-bench; empty: it is one, otherwise why it is none.
 std::string add_llama_row(const Json& j, Measurement m, std::vector<Measurement>& rows) {
@@ -72,6 +76,15 @@ std::string add_llama_row(const Json& j, Measurement m, std::vector<Measurement>
       own ? "bandwall-cpu"
           : fmt::format("llama.cpp{} (llama-bench)", build ? fmt::format(" b{}", *build) : "");
   if (own) m.backend = "bandwall-cpu";
+  if (is_probe(j)) {
+    m.engine = text_of(j, "engine");
+    m.backend.clear();  // the field tells what the prediction was for
+    if (const auto middle = number_of(j, "median_ts", 1e9); middle && *middle > 0)
+      m.tok_s = *middle;
+    if (m.phase == MeasuredPhase::Prefill && m.batch > 1) {
+      return "prompts of several requests: how they share a step is the server's choice";
+    }
+  }
   m.device = text_of(j, "gpu_info");
   if (m.device.empty()) m.device = text_of(j, "cpu_info");
   const FileLabel label = label_of_file(text_of(j, "model_filename"));
@@ -175,7 +188,8 @@ bool add_object(const Json& j, int line, const std::string& name, Imported& into
   std::string kind, wrong;
   if (j.contains("avg_ts") ||
       (j.contains("n_gen") && j.contains("n_prompt") && !j.contains("phases"))) {
-    kind = text_of(j, "backends").starts_with("bandwall") ? "bandwall bench" : "llama-bench";
+    const bool own = text_of(j, "backends").starts_with("bandwall");
+    kind = is_probe(j) ? "bandwall probe" : own ? "bandwall bench" : "llama-bench";
     wrong = add_llama_row(j, m, into.file.rows);
   } else if (j.contains("total_output_tokens") || j.contains("median_tpot_ms") ||
              j.contains("mean_tpot_ms")) {

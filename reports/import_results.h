@@ -2,8 +2,8 @@
 //   llama-bench          -o json, jsonl, csv, md (old and new fields)
 //   llama-server, llama-cli, llama-completion    logs with "eval time = ... ms / N tokens"
 //   vllm bench serve     --save-result JSON
-//   bandwall             run -o json, bench -o json/jsonl/csv, and rows of validate's CSV
-//   Imported r = import_results(bytes, "bench.jsonl");   r.kind == "llama-bench JSON"
+//   bandwall             run -o json, bench -o json/jsonl/csv, probe -o json, rows of validate's
+//   CSV Imported r = import_results(bytes, "bench.jsonl");   r.kind == "llama-bench JSON"
 // Fields that a file does not state stay unknown. A test that is no row (prompt and generation in
 // one) is skipped with its reason. Throws Error (Input) when nothing of the file is known, naming
 // what was looked for. Takes bytes, does no I/O.
@@ -37,6 +37,11 @@ struct FileLabel {
   std::string model, quant;
 };
 FileLabel label_of_file(std::string_view path);
+
+// Text without blanks around it; the first line of a text, which is taken off it.
+std::string_view trimmed(std::string_view text);
+std::string_view next_line(std::string_view& text);
+double gib_of(std::string_view text);  // of "11.27 GiB" or "643.33 MiB"; 0 when it is neither
 
 // A number of a text or JSON, only when finite and in [low, high].
 std::optional<double> number_in(std::string_view text, double low, double high);

@@ -1,4 +1,4 @@
-// CSV and markdown of llama-bench, and the timing lines that llama.cpp's programs log.
+// CSV and markdown of llama-bench.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,21 +12,6 @@
 
 namespace bandwall {
 namespace {
-
-constexpr std::string_view kBlank = " \t\r";
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
-std::string_view next_line(std::string_view& text) {
-  const std::size_t end = std::min(text.find('\n'), text.size());
-  const std::string_view line = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return line;
-}
 
 std::vector<std::string> csv_fields(std::string_view line) {
   std::vector<std::string> fields(1);
@@ -79,15 +64,6 @@ std::string read_test(std::string_view text, Measurement& m) {
   return m.n_tokens && m.depth && m.batch > 0 ? "" : fmt::format("{}: no test", text.substr(0, 40));
 }
 
-// "11.27 GiB" or "643.33 MiB" in GiB; 0 when it is neither.
-double gib_of(std::string_view text) {
-  const std::size_t space = text.find(' ');
-  if (space == std::string_view::npos) return 0;
-  const double v = number_in(text.substr(0, space), 0, 1e9).value_or(0);
-  if (text.substr(space + 1).starts_with("GiB")) return v;
-  return text.substr(space + 1).starts_with("MiB") ? v / 1024 : 0;
-}
-
 std::string table_row(const std::map<std::string, std::string>& cell, Measurement& m) {
   const auto get = [&](const char* key) {
     const auto found = cell.find(key);
@@ -113,71 +89,29 @@ std::string table_row(const std::map<std::string, std::string>& cell, Measuremen
   return read_test(get("test"), m);
 }
 
-// The value after `mark` on a line, up to the next blank; empty: not there.
-std::string_view value_after(std::string_view line, std::string_view mark) {
-  const std::size_t at = line.find(mark);
-  if (at == std::string_view::npos) return {};
-  std::string_view rest = trimmed(line.substr(at + mark.size()));
-  if (rest.starts_with('=')) rest = trimmed(rest.substr(1));
-  return rest;
-}
-
-struct Timing {
-  double ms = 0;
-  std::int64_t tokens = 0;
-};
-
-// "= 252.79 ms / 512 tokens (...)", also "/ 127 runs".
-std::optional<Timing> timing_of(std::string_view line, std::string_view what) {
-  std::string_view rest = value_after(line, what);
-  const std::size_t unit = rest.find(" ms /");
-  if (unit == std::string_view::npos) return std::nullopt;
-  const auto ms = number_in(trimmed(rest.substr(0, unit)), 0, 1e12);
-  rest = trimmed(rest.substr(unit + 5));
-  const std::size_t space = std::min(rest.find(' '), rest.size());
-  const auto tokens = count_in(rest.substr(0, space), 0);
-  const std::string_view word = trimmed(rest.substr(space));
-  if (!ms || !tokens || (!word.starts_with("tokens") && !word.starts_with("runs"))) {
-    return std::nullopt;
-  }
-  return Timing{*ms, *tokens};
-}
-
-// What the lines before the timings say of model and settings.
-void read_facts(std::string_view line, Measurement& facts) {
-  if (line.find(".gguf") != std::string_view::npos && facts.model.empty()) {
-    const std::size_t end = line.find(".gguf") + 5;
-    const std::size_t begin = line.find_last_of(" '\"=", end - 1);
-    const FileLabel label =
-        label_of_file(line.substr(begin == std::string_view::npos ? 0 : begin + 1,
-                                  end - (begin == std::string_view::npos ? 0 : begin + 1)));
-    facts.model = label.model;
-    facts.quant = label.quant;
-  }
-  if (const auto v = value_after(line, "file type"); !v.empty() && facts.quant.empty()) {
-    facts.quant = std::string(v.substr(0, 40));
-  }
-  if (const auto v = value_after(line, "file size"); !v.empty()) facts.file_gib = gib_of(v);
-  if (line.find("n_ubatch") != std::string_view::npos) {
-    const std::string_view v = value_after(line, "n_ubatch");
-    if (const auto n = count_in(v.substr(0, v.find(' ')), 1)) facts.ubatch = n;
-  }
-  if (line.find("flash_attn") != std::string_view::npos) {
-    const std::string_view v = value_after(line, "flash_attn");
-    if (v == "1" || v == "enabled" || v == "true") facts.flash_attention = true;
-    if (v == "0" || v == "disabled" || v == "false") facts.flash_attention = false;
-  }
-  const auto kv = [&](std::string_view mark, std::string& type) {
-    const std::size_t at = line.find(mark);
-    if (at == std::string_view::npos) return;
-    const std::string_view rest = line.substr(at + mark.size());
-    if (rest.find(')') < 12) type = std::string(rest.substr(0, rest.find(')')));
-  };
-  kv("K (", facts.type_k);
-  kv("V (", facts.type_v);
-}
-
 }  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r";
+  const std::size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::string_view next_line(std::string_view& text) {
+  const std::size_t end = std::min(text.find('\n'), text.size());
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return line;
+}
+
+double gib_of(std::string_view text) {
+  const std::size_t space = text.find(' ');
+  if (space == std::string_view::npos) return 0;
+  const double v = number_in(text.substr(0, space), 0, 1e9).value_or(0);
+  if (text.substr(space + 1).starts_with("GiB")) return v;
+  return text.substr(space + 1).starts_with("MiB") ? v / 1024 : 0;
+}
 
 std::optional<double> number_in(std::string_view text, double low, double high) {
   double v = 0;
@@ -326,44 +260,6 @@ bool import_markdown(std::string_view text, Imported& into) {
   return !heading.empty();
 }
 
-bool import_timing_log(std::string_view text, Imported& into) {
-  Measurement facts;
-  facts.source = into.file.name;
-  facts.engine = "llama.cpp (log)";
-  std::int64_t prompt = 0;
-  bool known = false;
-  int line = 0;
-  while (!text.empty()) {
-    ++line;
-    const std::string_view one = next_line(text);
-    read_facts(one, facts);
-    const bool of_prompt = one.find("prompt eval time") != std::string_view::npos;
-    if (!of_prompt && one.find("eval time") == std::string_view::npos) continue;
-    const auto timing = timing_of(one, of_prompt ? "prompt eval time" : "eval time");
-    if (!timing) {
-      into.file.skipped.push_back({line, "no timing: wanted \"= MS ms / N tokens\""});
-      continue;
-    }
-    known = true;
-    if (of_prompt) prompt = timing->tokens;
-    const double speed = static_cast<double>(timing->tokens) * 1000 / timing->ms;
-    if (timing->tokens < 1 || !(speed <= 1e9)) {
-      into.file.skipped.push_back({line, "no token was timed"});
-      continue;
-    }
-    Measurement m = facts;
-    m.line = line;
-    m.phase = of_prompt ? MeasuredPhase::Prefill : MeasuredPhase::Decode;
-    m.n_tokens = timing->tokens;
-    m.depth = of_prompt ? 0 : prompt;
-    m.tok_s = speed;
-    if (m.type_k.empty() != m.type_v.empty()) m.type_k = m.type_v = "";
-    into.file.rows.push_back(std::move(m));
-  }
-  if (known) into.kind = "llama.cpp log";
-  return known;
-}
-
 Imported import_results(std::string_view text, const std::string& file_name) {
   Imported into;
   into.file.name = file_name;
@@ -378,7 +274,8 @@ Imported import_results(std::string_view text, const std::string& file_name) {
   throw Error::input(
       file_name,
       "is none of: llama-bench (json, jsonl, csv, md), a log of llama-server or llama-cli with "
-      "\"eval time\" lines, vllm bench serve --save-result JSON, bandwall run or bench -o json, "
+      "\"eval time\" lines, vllm bench serve --save-result JSON, bandwall run, bench or probe -o "
+      "json, "
       "CSV of measured rows; give one of these");
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/predict.h"
+#include "analysis/gap_causes.h"
 #include "reports/probe_stats.h"
 
 namespace bandwall {
@@ -14,28 +14,26 @@ namespace bandwall {
 struct ProbeSubject {
   std::string url, endpoint, server, model, test_time;  // server: "llama.cpp", "vLLM", "" unknown
   std::int64_t model_bytes = 0;                         // as the server says; 0 unknown
-  std::string machine, backend, shape, quant, kv_type;  // of the prediction; empty without one
+  std::string backend, shape;                           // of the prediction; empty without one
   std::string predicted_for;                            // one line of text
-  std::int64_t n_ubatch = 0;
   std::vector<std::string> notes;
 };
 
 struct ProbeRow {
-  bool prefill = false;
-  std::int64_t n_tokens = 0, depth = 0, concurrency = 1;
-  std::vector<double> samples;  // tokens per second of all streams; empty: not measurable
+  Measurement row;              // tok_s: of all streams, median of the samples; 0: not measurable
+  std::vector<double> samples;  // tokens per second
   ProbeMeasures measures;
-  std::optional<Throughput> predicted;
-  std::string test() const;  // "pp512 x4 @ d4096"
-  double ts() const { return median(samples); }
+  std::optional<RowResult> result;  // the prediction beside it
+  std::vector<GapCause> causes;     // likely_causes of it
+  bool prefill() const { return row.phase == MeasuredPhase::Prefill; }
 };
 
-// One sentence: as predicted, or the likeliest cause of what was measured.
+// One sentence: what the tokens' own times show, else as predicted, or the likeliest cause.
 std::string likely_reading(const ProbeRow& row);
 
 std::string probe_text(const ProbeSubject& subject, const std::vector<ProbeRow>& rows,
                        bool markdown);
 std::string probe_json(const ProbeSubject& subject, const std::vector<ProbeRow>& rows);
-std::string probe_csv(const ProbeSubject& subject, const std::vector<ProbeRow>& rows);
+std::string probe_csv(const std::vector<ProbeRow>& rows);
 
 }  // namespace bandwall

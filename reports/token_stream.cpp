@@ -47,7 +47,14 @@ void take_timings(const Json& timings, TokenStream& s) {
   take_count(timings, "cache_n", s.cached_tokens);
   take_rate(timings, "prompt_per_second", s.server_prefill_ts);
   take_rate(timings, "predicted_per_second", s.server_decode_ts);
-  if (!s.completion_tokens) take_count(timings, "predicted_n", s.completion_tokens);
+  std::optional<std::int64_t> generated;
+  take_count(timings, "predicted_n", generated);
+  if (!s.completion_tokens) s.completion_tokens = generated;
+  if (generated && s.server_decode_ts) {
+    // Its clock starts at the first of the N tokens that it counts: N - 1 intervals.
+    *s.server_decode_ts *= static_cast<double>(*generated - 1) / static_cast<double>(*generated);
+    if (!(*s.server_decode_ts > 0)) s.server_decode_ts.reset();
+  }
   if (!evaluated) return;
   if (!s.prompt_tokens) s.prompt_tokens = *evaluated + s.cached_tokens.value_or(0);
   s.cached_tokens = std::max<std::int64_t>(0, *s.prompt_tokens - *evaluated);
@@ -62,6 +69,15 @@ bool holds_text(const Json& object) {
   }
   const Json* calls = member(object, "tool_calls");
   return calls != nullptr && calls->is_array() && !calls->empty();
+}
+
+// Whether a chunk brought a token. /v1/completions has a chunk for tokens without text too (control
+// tokens, the first half of a character); in chats a delta without text is a role or an end.
+bool brings_token(const Json& choice) {
+  if (const Json* delta = member(choice, "delta")) return holds_text(*delta);
+  const Json* text = member(choice, "text");
+  const bool goes_on = member(choice, "finish_reason") == nullptr;
+  return holds_text(choice) || (text != nullptr && text->is_string() && goes_on);
 }
 
 }  // namespace
@@ -83,8 +99,7 @@ void TokenStreamReader::take(std::string_view data, Seconds now) {
   }
   if (const Json* choices = member(chunk, "choices"); choices != nullptr && choices->is_array()) {
     for (const Json& choice : *choices) {
-      const Json* delta = member(choice, "delta");
-      if (holds_text(delta != nullptr ? *delta : choice)) result_.arrivals.push_back(now);
+      if (brings_token(choice)) result_.arrivals.push_back(now);
       if (member(choice, "finish_reason") != nullptr) result_.complete = true;
     }
   }

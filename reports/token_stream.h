@@ -2,8 +2,9 @@
 //   TokenStreamReader r;  r.feed(bytes, now);  r.finish();  r.result().arrivals
 // Reads /v1/chat/completions and /v1/completions: text, thinking and tool calls count as tokens;
 // "usage" (stream_options.include_usage) and llama-server's "timings" are taken where they are
-// sent. Throws Error (Running): data that is no JSON object, an error that the server streams, a
-// line that is too long. Pure: times are given, in seconds since any one moment.
+// sent; its decode rate is put right from N tokens to the N - 1 intervals it timed. Throws Error
+// (Running): data that is no JSON object, an error that the server streams, a line that is too
+// long. Pure: times are given, in seconds since any one moment.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@
 namespace bandwall {
 
 struct TokenStream {
-  std::vector<Seconds> arrivals;  // of each chunk that carried text
+  std::vector<Seconds> arrivals;  // of each chunk that brought tokens
   bool complete = false;          // a finish reason or [DONE] was seen
   std::optional<std::int64_t> prompt_tokens, completion_tokens,
       cached_tokens;                                          // as the server says

@@ -44,7 +44,11 @@ class Lookup {
     Place p{options_.at, options_.with, r.kv, r.n_ubatch, r.problem};
     if (!p.problem.empty()) return p;
     if (p.machine == nullptr) p.machine = here ? &options_.host->machine : machine(r.machine);
-    if (p.backend == nullptr && r.backend.empty()) p.backend = options_.otherwise;
+    // The machine's usual backend, also where the words name it: a profile has figures of its own.
+    const Backend* usual = options_.otherwise;
+    if (p.backend == nullptr && (r.backend.empty() || (usual && usual->name == r.backend))) {
+      p.backend = usual;
+    }
     if (p.backend == nullptr) p.backend = here ? &options_.host->backend : backend(r.backend);
     return p;
   }
@@ -65,7 +69,13 @@ class Lookup {
     const std::string key =
         fmt::format("{}\n{}\n{}\n{}", shape->second->name, asked.quant, m.file_gib, backend);
     auto [found, is_new] = models_.try_emplace(key);
-    if (is_new) found->second = weights_of(asked, *shape->second, backend, row_names());
+    if (is_new) {
+      found->second = weights_of(asked, *shape->second, backend, row_names());
+      // "qwen3:8b": what follows is no quantization but a part of the name.
+      if (m.quant.empty() && found->second.problem.starts_with("no formats known")) {
+        found->second = weights_of(m, *shape->second, backend, row_names());
+      }
+    }
     return {shape->second->name, &found->second.model, found->second.problem};
   }
 
@@ -185,7 +195,7 @@ std::optional<ModelShape> shape_of_row(const std::string& model) {
   const std::string name = model.substr(0, model.rfind(':'));
   const std::vector<std::string> own = model_names();
   if (std::find(own.begin(), own.end(), name) != own.end()) return load_model_shape(name);
-  const std::optional<std::string> shape = shape_named(name);
+  const std::optional<std::string> shape = shape_named(model);
   return shape ? std::optional(load_model_shape(*shape)) : std::nullopt;
 }
 

@@ -19,7 +19,7 @@ struct ValidationOptions {
   std::string machine, backend;            // only rows that mean these; empty: all
   const Machine* at = nullptr;             // every row was measured on this machine ...
   const Backend* with = nullptr;           // ... with this backend, whatever its own words say
-  const Backend* otherwise = nullptr;      // ... where its words lead to no backend
+  const Backend* otherwise = nullptr;  // ... where its words lead to no backend, or to this name
   const ModelSpec* model = nullptr;        // ... of this model
   const ProfileFile* host = nullptr;       // what the device "this" means; null: not calibrated
   const ValidationRules* rules = nullptr;  // null: the shipped ones

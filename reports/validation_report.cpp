@@ -203,6 +203,13 @@ Json errors_json(const ErrorSummary& s) {
           {"skill", rounded(s.skill, 1e-3)}};
 }
 
+std::string csv_text(std::string_view text) {
+  return text.find_first_of(",\"\n\r") == std::string_view::npos ? std::string(text)
+                                                                 : quoted(std::string(text));
+}
+
+}  // namespace
+
 Json row_json(const Validation& v, std::size_t i) {
   const CheckedRow& c = v.rows[i];
   const RowResult& r = v.results[i];
@@ -229,12 +236,22 @@ Json row_json(const Validation& v, std::size_t i) {
           {"source", c.row.source}};
 }
 
-std::string csv_text(std::string_view text) {
-  return text.find_first_of(",\"\n\r") == std::string_view::npos ? std::string(text)
-                                                                 : quoted(std::string(text));
+Json left_json(const Validation& v) {
+  Json left = Json::array();
+  for (const LeftRow& l : v.left) {
+    left.push_back(
+        {{"file", l.file}, {"line", l.line}, {"skipped", l.skipped}, {"reason", l.reason}});
+  }
+  return left;
 }
 
-}  // namespace
+Json causes_json(const std::vector<GapCause>& causes) {
+  Json all = Json::array();
+  for (const GapCause& g : causes) {
+    all.push_back({{"cause", g.cause}, {"arithmetic", g.arithmetic}});
+  }
+  return all;
+}
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 
@@ -253,7 +270,7 @@ std::string validation_markdown(const Validation& v) {
 }
 
 std::string validation_json(const Validation& v) {
-  Json bars = Json::array(), failing = Json::array(), rows = Json::array(), left = Json::array();
+  Json bars = Json::array(), failing = Json::array(), rows = Json::array();
   for (std::size_t i = 0; i < v.bars.size(); ++i) {
     Json j = {{"class", v.rules.bars[i].name}, {"holds", v.bars[i].meets}};
     j.update(errors_json(v.bars[i].errors));
@@ -267,10 +284,6 @@ std::string validation_json(const Validation& v) {
     failing.push_back(j);
   }
   for (std::size_t i = 0; i < v.rows.size(); ++i) rows.push_back(row_json(v, i));
-  for (const LeftRow& l : v.left) {
-    left.push_back(
-        {{"file", l.file}, {"line", l.line}, {"skipped", l.skipped}, {"reason", l.reason}});
-  }
   const Json all = {{"files", v.files},
                     {"rows_read", v.read},
                     {"rows_predicted", v.rows.size()},
@@ -279,7 +292,7 @@ std::string validation_json(const Validation& v) {
                     {"bars", bars},
                     {"failing_classes", failing},
                     {"rows", rows},
-                    {"left", left},
+                    {"left", left_json(v)},
                     {"notes", v.notes}};
   return all.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

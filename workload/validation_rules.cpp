@@ -7,12 +7,29 @@
 namespace bandwall {
 
 const std::vector<std::string>& row_attribute_names() {
-  static const std::vector<std::string> names = {
-      "device", "machine",         "devices",     "engine",
-      "stack",  "backend",         "model",       "quant",
-      "format", "experts",         "regime",      "phase",
-      "test",   "attention",       "marks",       "basis",
-      "kv",     "flash_attention", "known_limit", "faster_than_light"};
+  static const std::vector<std::string> names = {"device",
+                                                 "machine",
+                                                 "devices",
+                                                 "engine",
+                                                 "stack",
+                                                 "backend",
+                                                 "model",
+                                                 "quant",
+                                                 "format",
+                                                 "experts",
+                                                 "regime",
+                                                 "phase",
+                                                 "test",
+                                                 "attention",
+                                                 "marks",
+                                                 "basis",
+                                                 "kv",
+                                                 "expert_width",
+                                                 "head_width",
+                                                 "heads_per_kv_head",
+                                                 "known_limit",
+                                                 "flash_attention",
+                                                 "faster_than_light"};
   return names;
 }
 

@@ -50,7 +50,9 @@ std::string title_of(const std::vector<Imported>& read, const Validation& v) {
 // Why no row could be predicted, in terms of what to give.
 [[noreturn]] void nothing_predicted(const Validation& v) {
   std::vector<Diagnostic> problems;
+  std::set<std::string> said;
   for (const LeftRow& l : v.left) {
+    if (!said.insert(l.reason).second) continue;  // once, at its first row
     std::string way;
     if (l.reason.find("model") != std::string::npos) way = "; name it with --model NAME[:MIX]";
     if (l.reason.find("device") != std::string::npos) way = "; name it with --machine";
@@ -75,9 +77,7 @@ int run_compare(const Arguments& a) {
   ValidationOptions options;
   options.explain = true;
   if (held.target) options.at = &held.target->machine;
-  if (held.target && (a.has("backend") || a.text("machine") == "this")) {
-    options.with = &held.target->backend;
-  }
+  if (held.target && a.has("backend")) options.with = &held.target->backend;
   if (held.target) options.otherwise = &held.target->backend;
   if (held.model) options.model = &*held.model;
   if (held.host) options.host = &*held.host;

@@ -1,36 +1,27 @@
 // bandwall probe: times of tokens of any OpenAI-compatible server, measured beside predicted.
 #include <fmt/format.h>
 
-#include <cctype>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
-#include <nlohmann/json.hpp>
+#include <exception>
 #include <random>
 
 #include "configs/model_names.h"
+#include "configs/row_names.h"
 #include "hwmodel/error.h"
 #include "reports/cli/commands.h"
 #include "reports/cli/common.h"
-#include "reports/cli/probe_client.h"
+#include "reports/cli/probe_server.h"
+#include "reports/import_results.h"
 #include "reports/probe_report.h"
+#include "reports/validation.h"
+#include "workload/gguf.h"
 
 namespace bandwall {
 namespace {
-
-using Json = nlohmann::json;
-
-// Common words: with a blank before them each is one token of nearly every vocabulary.
-constexpr const char* kWords[] = {
-    "time",     "year",  "people", "way",     "day",    "man",      "thing",  "woman",
-    "life",     "child", "world",  "school",  "state",  "family",   "group",  "country",
-    "hand",     "part",  "place",  "case",    "week",   "company",  "system", "program",
-    "question", "work",  "number", "night",   "point",  "home",     "water",  "room",
-    "mother",   "area",  "money",  "story",   "fact",   "month",    "lot",    "right",
-    "study",    "book",  "eye",    "job",     "word",   "business", "issue",  "side",
-    "kind",     "head",  "house",  "service", "friend", "father",   "power",  "hour",
-    "game",     "line",  "end",    "member",  "law",    "car",      "city",   "name"};
 
 struct Test {
   std::int64_t n_prompt = 0, depth = 0, concurrency = 1;
@@ -40,34 +31,10 @@ struct Plan {
   std::string form;
   std::vector<Test> tests;
   std::int64_t n_gen = 0, repetitions = 0;
-  Scenario scenario;
+  KvConfig kv;
+  std::optional<std::int64_t> n_ubatch;  // the server's, where it is given
   std::optional<Target> target;
   std::optional<ModelChoice> model;  // known before the server is asked
-};
-
-// The server as the first requests showed it.
-struct Server {
-  std::string model, kind, endpoint;
-  std::int64_t model_bytes = 0;
-  bool plain = false;          // it refuses stream_options and ignore_eos
-  double base = 0, slope = 1;  // prompt tokens = base + slope * words
-  bool counts = true;
-};
-
-class Words {
- public:
-  explicit Words(std::uint64_t seed) : random_(seed) {}
-  std::string some(std::int64_t n) {
-    std::string text;
-    for (std::int64_t i = 0; i < n; ++i) {
-      text += i > 0 ? " " : "";
-      text += kWords[random_() % std::size(kWords)];
-    }
-    return text;
-  }
-
- private:
-  std::mt19937_64 random_;
 };
 
 Plan make_plan(const Arguments& a) {
@@ -82,8 +49,8 @@ Plan make_plan(const Arguments& a) {
       }
     }
   }
-  plan.scenario.kv = kv_config(a);
-  plan.scenario.n_ubatch = a.integer("ubatch-size", 1, 1 << 20);
+  plan.kv = kv_config(a);
+  if (a.has("ubatch-size")) plan.n_ubatch = a.integer("ubatch-size", 1, 1 << 20);
   if (a.has("machine")) {
     plan.target =
         choose_target(a.text("machine"), a.optional_text("backend"), a.optional_text("profile"));
@@ -106,152 +73,18 @@ std::string api_key(const Arguments& a) {
   return key != nullptr ? key : "";
 }
 
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+// Short answers may hold none: chats hide the marks that open a thought or a channel.
+void expect_tokens(const ProbeClient& client, const ProbeServer& server, const ProbeRound& round) {
+  for (const ProbeAnswer& a : round.answers) {
+    if (!a.stream.arrivals.empty()) continue;
+    throw Error::running(client.shown() + server.endpoint,
+                         "the stream held no token; does the model answer at all (curl it)? More "
+                         "tokens (-n) pass what a chat hides at first");
   }
-  return text;
-}
-
-// Who serves, by the owner that its list of models names.
-std::string kind_of(const std::string& owner) {
-  if (owner == "llamacpp") return "llama.cpp";
-  if (owner == "vllm") return "vLLM";
-  if (owner == "library") return "Ollama";
-  if (owner == "sglang") return "SGLang";
-  if (owner == "tensorrt_llm") return "TensorRT-LLM";
-  return "";
-}
-
-// Ollama runs llama.cpp; a server of unknown kind contradicts nothing.
-bool same_software(const std::string& kind, const std::string& backend) {
-  std::string wanted = kind == "Ollama" ? "llama.cpp" : kind;
-  for (char& c : wanted) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return backend.starts_with(wanted) || (kind == "Ollama" && backend.starts_with("ollama"));
-}
-
-void take_model(const Json& entry, Server& server) {
-  const auto text = [&](const char* key) {
-    const auto found = entry.find(key);
-    return found != entry.end() && found->is_string() ? found->get<std::string>() : "";
-  };
-  server.model = text("id");
-  server.kind = kind_of(text("owned_by"));
-  const auto meta = entry.find("meta");
-  if (meta == entry.end() || !meta->is_object()) return;
-  const auto size = meta->find("size");
-  if (size != meta->end() && size->is_number_unsigned() && *size < std::uint64_t{1} << 50) {
-    server.model_bytes = size->get<std::int64_t>();
-  }
-}
-
-// The model to ask for: the one that is named, else the only one that the server lists.
-void find_served_model(const ProbeClient& client, const std::optional<std::string>& wanted,
-                       Server& server) {
-  const ProbeClient::Answer answer = client.get("/models");
-  const Json list = Json::parse(answer.status == 200 ? answer.body : "", nullptr, false);
-  if (wanted) server.model = *wanted;
-  if (!list.is_object() || !list.contains("data") || !list["data"].is_array()) {
-    if (wanted && (answer.status == 200 || answer.status == 404)) return;
-    if (answer.status != 200) client.refuse("/models", answer);
-    throw Error::running("--url", "/models is no list of models in JSON: '" +
-                                      answer.body.substr(0, 200) +
-                                      "'; is this the address of an OpenAI API?");
-  }
-  std::vector<std::string> names;
-  for (const Json& entry : list["data"]) {
-    if (!entry.is_object()) continue;
-    Server one;
-    take_model(entry, one);
-    names.push_back(one.model);
-    if (wanted ? one.model == *wanted : names.size() == 1) {
-      server.model = one.model;
-      server.kind = one.kind;
-      server.model_bytes = one.model_bytes;
-    } else if (server.kind.empty()) {
-      server.kind = one.kind;
-    }
-  }
-  if (wanted || names.size() == 1) return;
-  names.resize(std::min<std::size_t>(names.size(), 20));
-  throw Error::input("--model", names.empty()
-                                    ? "the server lists no model; name the one it serves"
-                                    : fmt::format("the server has several models: {}; name one",
-                                                  fmt::join(names, ", ")));
-}
-
-std::string body_of(const Server& server, const std::string& prompt, std::int64_t n_gen,
-                    bool reuse = false) {
-  Json body = {
-      {"model", server.model}, {"max_tokens", n_gen}, {"temperature", 0}, {"stream", true}};
-  if (server.endpoint == "/completions") {
-    body["prompt"] = prompt;
-  } else {
-    body["messages"] = Json::array({{{"role", "user"}, {"content", prompt}}});
-  }
-  if (!server.plain) {
-    body["stream_options"] = {{"include_usage", true}};
-    body["ignore_eos"] = true;
-    body["cache_prompt"] = reuse;  // llama-server: not even a first token in common
-  }
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-ProbeRound ask(const ProbeClient& client, const Server& server,
-               const std::vector<std::string>& prompts, std::int64_t n_gen, bool reuse = false) {
-  std::vector<std::string> bodies;
-  for (const std::string& p : prompts) bodies.push_back(body_of(server, p, n_gen, reuse));
-  ProbeRound round;
-  for (ProbeClient::Answer& a : client.post_together(server.endpoint, bodies)) {
-    if (a.status != 200 || !a.streamed) client.refuse(server.endpoint, a);
-    round.answers.push_back(std::move(a.tokens));
-  }
-  return round;
-}
-
-// Finds the endpoint and the fields that the server takes.
-void first_contact(const ProbeClient& client, const std::string& endpoint, Words& words,
-                   Server& server) {
-  std::vector<std::string> endpoints = {"/completions", "/chat/completions"};
-  if (endpoint == "completions") endpoints.pop_back();
-  if (endpoint == "chat") endpoints.erase(endpoints.begin());
-  ProbeClient::Answer refused;
-  for (const std::string& e : endpoints) {
-    for (const bool plain : {false, true}) {
-      server.endpoint = e;
-      server.plain = plain;
-      ProbeClient::Answer a = client.post_together(e, {body_of(server, words.some(8), 2)}).front();
-      if (a.status == 200 && a.streamed) return;
-      refused = std::move(a);
-      if (refused.status != 400 && refused.status != 422) break;
-    }
-    const bool elsewhere = refused.status == 404 || refused.status == 405 || refused.status == 501;
-    if (!elsewhere) break;
-  }
-  client.refuse(server.endpoint, refused);
-}
-
-// Two short prompts give the tokens per word and those that the server adds.
-void learn_prompt_length(const ProbeClient& client, Words& words, Server& server) {
-  constexpr std::int64_t kShort = 8, kLong = 72;
-  std::optional<std::int64_t> n[2];
-  for (const int i : {0, 1}) {
-    const ProbeRound r = ask(client, server, {words.some(i == 0 ? kShort : kLong)}, 2);
-    n[i] = r.answers.front().stream.prompt_tokens;
-  }
-  server.counts = n[0] && n[1] && *n[1] > *n[0];
-  if (!server.counts) return;
-  server.slope = static_cast<double>(*n[1] - *n[0]) / (kLong - kShort);
-  server.base = static_cast<double>(*n[0]) - server.slope * kShort;
-}
-
-std::int64_t words_for(const Server& server, std::int64_t tokens) {
-  const double words = (static_cast<double>(tokens) - server.base) / server.slope;
-  return std::max<std::int64_t>(1, std::llround(words));
 }
 
 // One test: prefixes of `depth` tokens are brought into the cache first, each stream its own.
-std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const Plan& plan,
+std::vector<ProbeRound> measure(const ProbeClient& client, ProbeServer& server, const Plan& plan,
                                 const Test& t, Words& words) {
   const auto streams = static_cast<std::size_t>(t.concurrency);
   std::vector<std::string> prefixes(streams);
@@ -272,6 +105,7 @@ std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const
     const std::int64_t n_gen = r < 0 ? std::min<std::int64_t>(plan.n_gen, 8) : plan.n_gen;
     ProbeRound round = ask(client, server, prompts, n_gen, t.depth > 0);
     if (r >= 0) {
+      expect_tokens(client, server, round);
       rounds.push_back(std::move(round));
     } else if (const auto n = round.answers.front().stream.prompt_tokens; server.counts && n) {
       const double per_word =
@@ -283,43 +117,73 @@ std::vector<ProbeRound> measure(const ProbeClient& client, Server& server, const
   return rounds;
 }
 
-void foretell(const Plan& plan, ProbeRow& row) {
-  // How several prompts share a step is the server's choice: their sum has no prediction.
-  if (!plan.target || !plan.model || (row.prefill && row.concurrency > 1)) return;
-  Scenario s = plan.scenario;
-  s.depth = row.depth;
-  s.batch = row.concurrency;
-  (row.prefill ? s.n_prompt : s.n_gen) = row.n_tokens;
-  const Target& t = *plan.target;
-  row.predicted = row.prefill ? predict_prefill(t.machine, t.backend, plan.model->spec, s)
-                              : predict_decode(t.machine, t.backend, plan.model->spec, s);
-}
-
-void add_rows(const Plan& plan, const Test& t, const std::vector<ProbeRound>& rounds,
-              std::vector<ProbeRow>& rows) {
+void add_rows(const Plan& plan, const ProbeServer& server, const Test& t,
+              const std::vector<ProbeRound>& rounds, std::vector<ProbeRow>& rows) {
   const ProbeMeasures m = measures(rounds);
   const auto prompt = m.counted_prompts ? std::llround(m.prompt_tokens) : t.n_prompt + t.depth;
-  ProbeRow pp;
-  pp.prefill = true;
-  pp.concurrency = t.concurrency;
-  pp.measures = m;
   const bool known = m.counted_prompts && (m.knows_cached || t.depth == 0);
-  pp.depth = m.knows_cached ? std::llround(m.cached_tokens) : known ? 0 : t.depth;
-  pp.n_tokens = std::max<std::int64_t>(1, prompt - pp.depth);
+  ProbeRow pp;
+  pp.measures = m;
+  pp.row.device = plan.target ? plan.target->machine.name : "";
+  pp.row.backend = plan.target ? plan.target->backend.name : "";
+  pp.row.engine = fmt::format("{} (probe{})", server.kind.empty() ? "unknown server" : server.kind,
+                              m.knows_cached ? ", reuse counted" : "");
+  pp.row.marks = engine_marks(pp.row.engine);
+  pp.row.model = plan.model ? plan.model->title : printable(server.model);
+  pp.row.quant = plan.model ? plan.model->spec.quantization : "";
+  pp.row.file_gib = static_cast<double>(server.model_bytes) / kGiB;
+  pp.row.batch = t.concurrency;
+  pp.row.ubatch = plan.n_ubatch;
+  pp.row.type_k = plan.kv.k->name;
+  pp.row.type_v = plan.kv.v->name;
+  ProbeRow tg = pp;
+  pp.row.phase = MeasuredPhase::Prefill;
+  pp.row.depth = m.knows_cached ? std::llround(m.cached_tokens) : known ? 0 : t.depth;
+  pp.row.n_tokens = std::max<std::int64_t>(1, prompt - *pp.row.depth);
   if (known) pp.samples = m.prefill_ts;
-  foretell(plan, pp);
-  rows.push_back(std::move(pp));
-  ProbeRow tg;
-  tg.concurrency = t.concurrency;
-  tg.measures = m;
-  tg.depth = prompt;
-  tg.n_tokens = std::llround(m.generated);
+  const double ratio = median(m.server_prefill_ts) / std::max(median(pp.samples), 1e-9);
+  if (ratio > 0.9 && ratio < 1.1) pp.row.engine += ", server's clock agrees";
+  tg.row.phase = MeasuredPhase::Decode;
+  tg.row.depth = prompt;
+  tg.row.n_tokens = std::llround(m.generated);
   tg.samples = m.decode_ts;
-  foretell(plan, tg);
-  rows.push_back(std::move(tg));
+  for (ProbeRow* r : {&pp, &tg}) {
+    r->row.tok_s = median(r->samples);
+    rows.push_back(std::move(*r));
+  }
 }
 
-void choose_shape(const Arguments& a, const Server& server, Plan& plan) {
+// The rows beside predictions, by the same code as those of compare.
+void foretell(const Plan& plan, std::vector<ProbeRow>& rows, std::vector<std::string>& notes) {
+  if (!plan.target || !plan.model) return;
+  MeasurementFile file;
+  file.name = "probe";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Measurement& m = rows[i].row;
+    m.line = static_cast<int>(i);
+    // How several prompts share a step is the server's choice: their sum has no prediction.
+    const bool has_one = m.tok_s > 0 && !(rows[i].prefill() && m.batch > 1);
+    if (has_one) file.rows.push_back(m);
+  }
+  ValidationOptions options;
+  options.at = &plan.target->machine;
+  options.with = &plan.target->backend;
+  options.model = &plan.model->spec;
+  options.explain = true;
+  const Validation v = validate_rows({file}, options);
+  for (std::size_t i = 0; i < v.rows.size(); ++i) {
+    ProbeRow& row = rows[static_cast<std::size_t>(v.rows[i].row.line)];
+    row.result = v.results[i];
+    row.causes = v.causes[i];
+  }
+  for (const LeftRow& l : v.left) {
+    notes.push_back(fmt::format("{}: no prediction: {}",
+                                test_name(rows[static_cast<std::size_t>(l.line)].row), l.reason));
+  }
+}
+
+// The model by the server's words: shape and quantization in its name, the size of its file.
+void choose_shape(const Arguments& a, const ProbeServer& server, Plan& plan) {
   if (!plan.target || plan.model) return;
   const std::optional<std::string> shape = shape_named(server.model);
   if (!shape) {
@@ -329,51 +193,80 @@ void choose_shape(const Arguments& a, const Server& server, Plan& plan) {
                                    printable(server.model)));
   }
   plan.model.emplace(choose_model(*shape, a.text("mix")));
+  Measurement said;
+  said.model = server.model;
+  said.quant = label_of_file(server.model).quant;
+  said.file_gib = static_cast<double>(server.model_bytes) / kGiB;
+  ModelMeaning own =
+      weights_of(said, load_model_shape(*shape), plan.target->backend.name, row_names());
+  if (!own.problem.empty()) return;  // the usual mix; describe() compares the sizes
+  plan.model->title = fmt::format("{}:{}", *shape, own.model.quantization);
+  plan.model->spec = std::move(own.model);
 }
 
-ProbeSubject describe(const Plan& plan, const Server& server, const ProbeClient& client,
+// What a reader of the rows must know of how they were counted.
+std::vector<std::string> counting_notes(const Plan& plan, const ProbeServer& server,
+                                        const std::vector<ProbeRow>& rows) {
+  std::vector<std::string> notes;
+  const auto any = [&](auto holds) { return std::any_of(rows.begin(), rows.end(), holds); };
+  if (any([](const ProbeRow& r) { return !r.measures.counted_prompts; })) {
+    notes.push_back(
+        "the server does not count prompt tokens: lengths are those asked for, one per word, and "
+        "prefill has no rate");
+  }
+  if (any([](const ProbeRow& r) { return !r.measures.counted_tokens; })) {
+    notes.push_back("the server sends no usage: generated tokens are counted by chunks");
+  }
+  if (server.plain) {
+    notes.push_back(
+        "the server takes neither stream_options nor ignore_eos; answers may end before -n tokens");
+  }
+  if (!server.lists.empty()) {
+    notes.push_back(fmt::format("the server does not list '{}' but '{}'; whatever it runs answered",
+                                printable(server.model), printable(server.lists)));
+  }
+  for (const ProbeRow& r : rows) {
+    if (r.prefill()) continue;
+    const double more = r.measures.tokens_per_chunk - 1;
+    if (more >= 0.02 && more <= 0.3) {
+      notes.push_back(
+          fmt::format("{}: {:.0f} % more tokens than chunks: some had no text; those before the "
+                      "first text make the rate look higher",
+                      test_name(r.row), 100 * more));
+    }
+    if (!server.plain && *r.row.n_tokens < plan.n_gen) {
+      notes.push_back(
+          fmt::format("{}: the answers ended before {} tokens: the context was full, or the model "
+                      "stopped",
+                      test_name(r.row), plan.n_gen));
+    }
+  }
+  return notes;
+}
+
+ProbeSubject describe(const Plan& plan, const ProbeServer& server, const ProbeClient& client,
                       const std::vector<ProbeRow>& rows) {
   ProbeSubject s;
   s.url = client.shown();
   s.endpoint = server.endpoint;
   s.server = server.kind;
-  s.model = printable(server.model);
+  s.model = server.model;
   s.model_bytes = server.model_bytes;
   s.test_time = utc_now();
-  for (const ProbeRow& r : rows) {
-    if (!r.measures.counted_prompts) {
-      s.notes.push_back(
-          "the server does not count prompt tokens: lengths are those asked for, one "
-          "per word, and prefill has no rate");
-      break;
-    }
-  }
-  for (const ProbeRow& r : rows) {
-    if (!r.measures.counted_tokens) {
-      s.notes.push_back("the server sends no usage: generated tokens are counted by chunks");
-      break;
-    }
-  }
-  if (server.plain) {
-    s.notes.push_back(
-        "the server takes neither stream_options nor ignore_eos; answers may end "
-        "before -n tokens");
-  }
+  s.notes = counting_notes(plan, server, rows);
   if (!plan.target) {
     s.notes.push_back("no prediction: name the server's machine with --machine");
     return s;
   }
   const Target& t = *plan.target;
-  s.machine = t.machine.name;
   s.backend = t.backend.name;
   s.shape = plan.model->title;
-  s.quant = plan.model->spec.quantization;
-  const KvConfig& kv = plan.scenario.kv;
-  s.kv_type = kv.k == kv.v ? kv.k->name : fmt::format("{}/{}", kv.k->name, kv.v->name);
-  s.n_ubatch = plan.scenario.n_ubatch;
-  s.predicted_for = fmt::format("{} ({}) on {}, {}: basis {}", s.shape,
-                                gb_and_gib(bytes(plan.model->spec.weight_bytes())), t.machine.title,
-                                t.backend.title, name(rows.back().predicted->basis));
+  s.predicted_for =
+      fmt::format("{} ({}) on {}, {}", s.shape, gb_and_gib(bytes(plan.model->spec.weight_bytes())),
+                  t.machine.title, t.backend.title);
+  const auto one = std::find_if(rows.rbegin(), rows.rend(),
+                                [](const ProbeRow& r) { return r.result.has_value(); });
+  if (one != rows.rend()) s.predicted_for += fmt::format(": basis {}", name(one->result->basis));
   if (!same_software(server.kind, t.backend.name)) {
     s.notes.push_back(
         fmt::format("the server is {}, the prediction is for {}: --backend names "
@@ -400,19 +293,35 @@ int run_probe(const Arguments& a) {
           ? static_cast<std::uint64_t>(a.integer("seed", 0, INT64_MAX))
           : static_cast<std::uint64_t>(std::random_device{}()) << 32 | std::random_device{}();
   Words words(seed);
-  Server server;
+  ProbeServer server;
   find_served_model(client, a.optional_text("model"), server);
   choose_shape(a, server, plan);
   first_contact(client, endpoint, words, server);
   learn_prompt_length(client, words, server);
   std::vector<ProbeRow> rows;
-  for (const Test& t : plan.tests) {
-    add_rows(plan, t, measure(client, server, plan, t, words), rows);
+  std::vector<std::string> notes;
+  std::exception_ptr stopped;
+  try {
+    for (const Test& t : plan.tests) {
+      add_rows(plan, server, t, measure(client, server, plan, t, words), rows);
+    }
+  } catch (...) {  // what was measured before is worth printing
+    progress_done();
+    if (rows.empty()) throw;
+    stopped = std::current_exception();
+    notes.push_back("stopped before all tests were done");
   }
-  const ProbeSubject subject = describe(plan, server, client, rows);
+  foretell(plan, rows, notes);
+  ProbeSubject subject = describe(plan, server, client, rows);
+  subject.notes.insert(subject.notes.end(), notes.begin(), notes.end());
+  for (ProbeRow& r : rows) {
+    r.row.source = fmt::format("bandwall probe of {} as {} at {}, {}", printable(subject.model),
+                               subject.endpoint, subject.url, subject.test_time);
+  }
   fmt::print("{}", plan.form == "json"  ? probe_json(subject, rows)
-                   : plan.form == "csv" ? probe_csv(subject, rows)
+                   : plan.form == "csv" ? probe_csv(rows)
                                         : probe_text(subject, rows, plan.form == "md"));
+  if (stopped) std::rethrow_exception(stopped);
   return kExitDone;
 }
 

@@ -255,14 +255,11 @@ std::vector<ProbeClient::Answer> ProbeClient::post_together(
     if (a.status != 200 || !a.streamed) continue;
     const TokenStream& s = a.tokens.stream;
     if (!s.complete) {
-      throw Error::running(shown_ + path,
-                           fmt::format("the stream ended early, after {} tokens, without a finish "
-                                       "reason; the server's log says why",
-                                       s.arrivals.size()));
-    }
-    if (s.arrivals.empty()) {
-      throw Error::running(shown_ + path,
-                           "the stream held no token; does the model answer at all (curl it)?");
+      throw Error::running(
+          shown_ + path,
+          fmt::format("the stream ended early, after {} tokens, without a finish "
+                      "reason; the server's log says why{}",
+                      s.arrivals.size(), s.arrivals.empty() ? ", or --url lacks its /v1" : ""));
     }
   }
   return answers;

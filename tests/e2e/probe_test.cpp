@@ -69,7 +69,7 @@ TEST(Probe, LlamaServerGivesCountsTimingsAndTheShareOfTheWall) {
   const Json& tg = all[1];
   EXPECT_EQ(tg["n_gen"], 8);
   EXPECT_EQ(tg["n_depth"], 40);
-  EXPECT_EQ(tg["server_ts"], 123.25);
+  EXPECT_EQ(tg["server_ts"], 123.25 * 7 / 8);  // eight tokens in seven intervals
   EXPECT_EQ(tg["tokens_from"], "usage");
   EXPECT_GT(tg["itl_ms"], 0);
   EXPECT_LE(tg["itl_ms"], tg["itl_p95_ms"]);
@@ -105,6 +105,28 @@ TEST(Probe, ChatWithThinkingWhereThereAreNoCompletions) {
   EXPECT_EQ(all[1]["endpoint"], "/chat/completions");
   EXPECT_EQ(all[1]["n_gen"], 8);
   EXPECT_GT(all[1]["median_ts"], 0);
+}
+
+TEST(Probe, ShortChatsMayShowNothingYet) {
+  // The first three tokens open a channel and are not shown.
+  ScriptedServer server([](const httplib::Request& req, httplib::Response& res) {
+    const Json body = Json::parse(req.body);
+    const int n = body["max_tokens"].get<int>();
+    std::string text = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n";
+    for (int i = 3; i < n; ++i) {
+      text += "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\" a\"}}]}\n\n";
+    }
+    text +=
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}],\"usage\":"
+        "{\"prompt_tokens\":" +
+        std::to_string(n) + ",\"completion_tokens\":" + std::to_string(n) +
+        "}}\n\ndata: [DONE]\n\n";
+    res.set_content(text, "text/event-stream");
+  });
+  const Outcome o = probe(server.url(), {"--endpoint", "chat", "-n", "30"});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("% more tokens than chunks"));
+  expect_failure(probe(server.url(), {"--endpoint", "chat", "-n", "3"}), 1, "no token");
 }
 
 TEST(Probe, RolesThatComeFirstAreNoTokens) {
@@ -179,8 +201,8 @@ TEST(Probe, CsvIsReadByValidate) {
   EXPECT_EQ(o.exit_code, 0) << o.err;
   EXPECT_THAT(o.out, ::testing::StartsWith(
                          "device,engine,backend,model,model_file_gib,quant,phase,n_tokens,depth,"
-                         "batch,ubatch,kv_type,flash_attn,tok_s,source\n\"gb10\",\"llama.cpp"));
-  EXPECT_THAT(o.out, HasSubstr(",tg,8,40,1,512,f16,,"));
+                         "batch,ubatch,kv_type,flash_attn,tok_s,source\ngb10,\"llama.cpp"));
+  EXPECT_THAT(o.out, HasSubstr(",tg,8,40,1,,f16,,"));  // the server's micro-batch is not known
   const Outcome read = run({"validate", file("probe.csv", o.out)});
   EXPECT_THAT(read.out, HasSubstr("2 predicted, 0 without a prediction, 0 lines skipped"));
 }
@@ -231,6 +253,21 @@ TEST(Probe, TheShapeFollowsTheServersModel) {
   script.models = {"nobody-knows"};
   ScriptedServer other(script);
   expect_failure(probe(other.url(), {"--machine", "gb10"}), 2, "--shape");
+}
+
+TEST(Probe, TheQuantizationFollowsTheServersModelToo) {
+  Script script{Style::Vllm};
+  script.models = {"/models/Qwen3-30B-A3B-Q3_K_M.gguf"};
+  ScriptedServer server(script);
+  const Outcome o = probe(server.url(), {"--machine", "gb10"});
+  EXPECT_THAT(o.out, HasSubstr("predicted: qwen3-30b-a3b:Q3_K_M"));
+}
+
+TEST(Probe, AnotherModelThanTheOneAskedForIsTold) {
+  ScriptedServer server(Script{Style::LlamaServer});
+  const Outcome o = probe(server.url(), {"--model", "nosuch"});
+  EXPECT_EQ(o.exit_code, 0) << o.err;
+  EXPECT_THAT(o.out, HasSubstr("does not list 'nosuch' but 'tiny'"));
 }
 
 TEST(Probe, AddressesThatCannotBeUsed) {
@@ -284,6 +321,24 @@ TEST(Probe, AConnectionThatIsCutOff) {
     });
   });
   expect_failure(probe(server.url()), 1, "early");
+}
+
+TEST(Probe, WhatWasMeasuredBeforeAServerEndsIsPrinted) {
+  const std::string full =
+      "data: {\"choices\":[{\"text\":\" a\"}]}\n\ndata: {\"choices\":[{\"text\":\" b\","
+      "\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n";
+  ScriptedServer server([n = 0, &full](const httplib::Request&, httplib::Response& res) mutable {
+    // Contact, two lengths, the first test's warm-up and repetitions; then it fails.
+    res.status = ++n <= 6 ? 200 : 500;
+    res.set_content(full, "text/event-stream");
+  });
+  const Outcome o = probe(server.url(), {"-p", "40,80", "-o", "json"});
+  EXPECT_EQ(o.exit_code, 1);
+  EXPECT_THAT(o.err, HasSubstr("HTTP 500"));
+  const Json all = Json::parse(o.out, nullptr, false);
+  ASSERT_EQ(all.size(), 2u) << o.out;
+  EXPECT_THAT(all[1]["notes"].dump(), HasSubstr("stopped before all tests were done"));
+  EXPECT_THAT(all[1]["notes"].dump(), HasSubstr("ended before 8 tokens"));
 }
 
 TEST(Probe, AHangingServerEndsWithinTheTimeOut) {

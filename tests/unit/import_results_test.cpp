@@ -35,6 +35,13 @@ TEST(ImportResults, LlamaBenchJsonOfTwoAges) {
   EXPECT_EQ(m.flash_attention, true);
   EXPECT_EQ(test_name(m), "tg32 @ d4096");
   EXPECT_EQ(m.tok_s, 79.2);
+  // b9749 writes -1 where it chooses by itself.
+  const Imported automatic = import_results(
+      R"({"model_type": "llama 7B Q4_0", "backends": "CPU", "n_prompt": 512, "n_gen": 0,)"
+      R"( "n_depth": 0, "avg_ts": 1000.0, "flash_attn": -1})",
+      "auto.json");
+  ASSERT_THAT(automatic.file.rows, SizeIs(1));
+  EXPECT_EQ(automatic.file.rows[0].flash_attention, std::nullopt);
   // Before depth was a column of its own.
   const Imported old = import_results(
       R"({"model_type": "llama 7B Q4_0", "backends": "Metal", "n_prompt": 512, "n_gen": 0,)"
@@ -127,6 +134,75 @@ TEST(ImportResults, LogsOfServerAndCli) {
   EXPECT_THAT(i.file.skipped, SizeIs(1));
 }
 
+// Lines of llama-server b9749, shortened: a prompt, one that reuses 140 of its tokens, two at once.
+TEST(ImportResults, LogsOfServerKnowReuseAndCompany) {
+  const Imported i = import_results(
+      "0.00.003 I cmn  common_param: common_params_print_info: build 9749 (d32676d77) with GNU\n"
+      "0.00.005 I srv    load_model: loading model '/m/Qwen3-4B-Q8_0.gguf'\n"
+      "0.00.014 I llama_context: flash_attn    = auto\n"
+      "0.00.017 I resolve_fused_ops: Flash Attention enabled\n"
+      "0.26.100 I slot launch_slot_: id  0 | task 202 | processing task, is_child = 0\n"
+      "0.26.461 I slot print_timing: id  0 | task 202 | prompt eval time =     820.22 ms /   197 "
+      "tokens (    4.16 ms per token,   240.18 tokens per second)\n"
+      "0.26.461 I slot print_timing: id  0 | task 202 |        eval time =     287.12 ms /    16 "
+      "tokens (   17.95 ms per token,    55.73 tokens per second)\n"
+      "0.26.462 I slot print_timing: id  0 | task 202 |       total time =    1107.34 ms /   213 "
+      "tokens\n"
+      "0.26.462 I slot      release: id  0 | task 202 | stop processing: n_tokens = 212, truncated "
+      "= "
+      "0\n"
+      "0.26.465 I slot launch_slot_: id  0 | task 228 | processing task, is_child = 0\n"
+      "0.27.095 I slot print_timing: id  0 | task 228 | prompt eval time =     322.25 ms /    69 "
+      "tokens (    4.67 ms per token,   214.12 tokens per second)\n"
+      "0.27.095 I slot print_timing: id  0 | task 228 |        eval time =     306.93 ms /    16 "
+      "tokens (   19.18 ms per token,    52.13 tokens per second)\n"
+      "0.27.096 I slot      release: id  0 | task 228 | stop processing: n_tokens = 224, truncated "
+      "= "
+      "0\n"
+      "0.29.000 I slot launch_slot_: id  1 | task 245 | processing task, is_child = 0\n"
+      "0.29.001 I slot launch_slot_: id  2 | task 246 | processing task, is_child = 0\n"
+      "0.29.191 I slot print_timing: id  1 | task 245 | prompt eval time =    1093.85 ms /   135 "
+      "tokens (    8.10 ms per token,   123.42 tokens per second)\n"
+      "0.29.192 I slot      release: id  1 | task 245 | stop processing: n_tokens = 135, truncated "
+      "= "
+      "0\n"
+      "0.29.192 I slot print_timing: id  2 | task 246 | prompt eval time =    1094.36 ms /   127 "
+      "tokens (    8.62 ms per token,   116.05 tokens per second)\n"
+      "0.29.192 I slot      release: id  2 | task 246 | stop processing: n_tokens = 127, truncated "
+      "= "
+      "0\n",
+      "server.log");
+  ASSERT_THAT(i.file.rows, SizeIs(4));
+  EXPECT_EQ(test_name(i.file.rows[0]), "pp197");
+  EXPECT_EQ(test_name(i.file.rows[1]), "tg16 @ d197");
+  EXPECT_EQ(test_name(i.file.rows[2]), "pp69 @ d140");
+  EXPECT_EQ(test_name(i.file.rows[3]), "tg16 @ d209");
+  EXPECT_EQ(i.file.rows[0].engine, "llama.cpp b9749 (log)");
+  EXPECT_EQ(i.file.rows[0].model, "Qwen3-4B");
+  EXPECT_EQ(i.file.rows[0].flash_attention, true);
+  EXPECT_TRUE(i.file.rows[1].marks.off_by_one);  // 16 tokens in the time of 15
+  EXPECT_FALSE(i.file.rows[0].marks.off_by_one);
+  EXPECT_THAT(i.file.notes, SizeIs(1));
+  ASSERT_THAT(i.file.skipped, SizeIs(2));
+  EXPECT_THAT(i.file.skipped[0].reason, HasSubstr("other requests ran at the same time"));
+}
+
+// What llama-completion b9749 logs: runs, not tokens, and no task.
+TEST(ImportResults, LogsOfCompletionCountRuns) {
+  const Imported i = import_results(
+      "0.00.031.853 I common_perf_print: prompt eval time =       1.30 ms /    12 tokens (    0.11 "
+      "ms "
+      "per token,  9216.59 tokens per second)\n"
+      "0.00.031.854 I common_perf_print:        eval time =       7.86 ms /    31 runs   (    0.25 "
+      "ms "
+      "per token,  3944.02 tokens per second)\n",
+      "completion.log");
+  ASSERT_THAT(i.file.rows, SizeIs(2));
+  EXPECT_EQ(test_name(i.file.rows[1]), "tg31 @ d12");
+  EXPECT_FALSE(i.file.rows[1].marks.off_by_one);
+  EXPECT_THAT(i.file.notes, IsEmpty());
+}
+
 TEST(ImportResults, VllmBenchServe) {
   const Imported one = import_results(
       R"({"backend": "vllm", "model_id": "Qwen/Qwen3-32B", "max_concurrency": 1, "completed": 10,)"
@@ -152,6 +228,26 @@ TEST(ImportResults, VllmBenchServe) {
       "s.json");
   EXPECT_THAT(none.file.rows, IsEmpty());
   EXPECT_THAT(none.file.skipped, SizeIs(1));
+}
+
+TEST(ImportResults, OwnProbes) {
+  const auto read = [](const std::string& lengths) {
+    return import_results(
+        "{\"endpoint\": \"/completions\", \"engine\": \"llama.cpp (probe, reuse counted)\", "
+        "\"model_filename\": \"/m/Qwen3-4B-Q8_0.gguf\", " +
+            lengths +
+            ", \"n_depth\": 0, \"n_batch_sequences\": 4, \"avg_ts\": 90.0, \"median_ts\": 100.0}",
+        "p.json");
+  };
+  const Imported tg = read("\"n_prompt\": 0, \"n_gen\": 16");
+  EXPECT_EQ(tg.kind, "bandwall probe JSON");
+  ASSERT_THAT(tg.file.rows, SizeIs(1));
+  EXPECT_EQ(tg.file.rows[0].engine, "llama.cpp (probe, reuse counted)");
+  EXPECT_EQ(tg.file.rows[0].tok_s, 100);
+  const Imported pp = read("\"n_prompt\": 64, \"n_gen\": 0");
+  EXPECT_THAT(pp.file.rows, IsEmpty());
+  ASSERT_THAT(pp.file.skipped, SizeIs(1));
+  EXPECT_THAT(pp.file.skipped[0].reason, HasSubstr("the server's choice"));
 }
 
 TEST(ImportResults, OwnRunsAndRows) {
@@ -184,7 +280,10 @@ TEST(ImportResults, LabelsOfFiles) {
 
 TEST(ImportResults, OtherFilesAreRefusedWithWhatWasWanted) {
   for (const char* text : {"", "hello\nworld\n", "{}", "[1, 2]", "{\"a\": 1}", "| a | b |\n",
-                           "a,b\n1,2\n", "\xff\xfe\x00"}) {
+                           "a,b\n1,2\n", "\xff\xfe\x00",
+                           "CREATE TABLE IF NOT EXISTS llama_bench (\n  build_commit TEXT,\n"
+                           "  avg_ts REAL\n);\n\nINSERT INTO llama_bench (build_commit, avg_ts) "
+                           "VALUES ('d32676d77', '10373.150065');\n"}) {
     try {
       import_results(text, "x.txt");
       ADD_FAILURE() << text;

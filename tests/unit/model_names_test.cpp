@@ -104,6 +104,20 @@ const Case kSpellings[] = {
     {"allenai_SERA-8B-GA", "qwen3-8b"},
     {"NVIDIA-Nemotron-3.5-Lightning-30B-A3B", "nemotron-3-nano-30b-a3b"},
     {"nvidia/Llama-3.1-Nemotron-Nano-8B-v1", "llama-3.1-8b"},
+    {"llama3.1:8b-instruct-q4_K_M", "llama-3.1-8b"},
+    {"qwen3:30b-a3b", "qwen3-30b-a3b"},
+    {"gpt-oss:120b", "gpt-oss-120b"},
+    {"qwen3moe 30B.A3B Q8_0", "qwen3-30b-a3b"},
+    {"qwen35moe 35B.A3B Q4_K - Medium", "qwen3.6-35b-a3b"},
+    {"llama4 17Bx16E (Scout)", "llama-4-scout-17b-16e"},
+    {"Meta-Llama-3-8B-Instruct.Q4_K_M.gguf", "llama-3.1-8b"},
+    {"Phi-4-abliterated", "phi-4"},
+    {"GLM-4.5-Air-106B-A12B", "glm-4.5-air"},
+    {"MiniMax-M2.5-REAP-139B-A10B", "minimax-m2.5-reap-139b"},
+    {"speakleash_Bielik-11B-v3.0-Instruct", "bielik-11b"},
+    {"Fara1.5-4B", "qwen3.5-4b"},
+    {"Devstral-Small-2507", "mistral-small-24b"},
+    {"medgemma-27b-it", "gemma-3-27b"},
 };
 
 TEST(ModelNames, PublishersSpellTheSameModelInManyWays) {
@@ -119,7 +133,9 @@ TEST(ModelNames, NothingIsSaidWhenTheNameSpeaksAgainstIt) {
       "Qwen3-35B-A3B",   // another size
       "Qwen3-30B-A22B",  // another active size
       "Qwen3.6-35B-A12B",
-      "DeepSeek-R1-70B",           // no size of the model: a distilled one
+      "DeepSeek-R1-70B",  // no size of the model: a distilled one
+      "deepseek-r1:8b",
+      "Phi-4-14B-A3B",             // an active size of a dense model
       "DeepSeek-R1-Distill-Qwen",  // distilled
       "DeepSeek-V4-Exp",
       "GLM-4.6V-Flash",

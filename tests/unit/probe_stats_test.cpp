@@ -114,27 +114,61 @@ TEST(TokenStream, ALineWithoutEndIsRefusedBeforeItIsStored) {
       Error);
 }
 
+// Chunks of llama-server b9749 whose tokens have no text, and its last one, shortened.
+TEST(TokenStream, TokensWithoutTextCountInCompletions) {
+  const TokenStream s = stream_of(
+      R"(data: {"choices":[{"text":"","index":0,"logprobs":null,"finish_reason":null}],)"
+      R"("object":"text_completion"})"
+      "\n\n"
+      R"(data: {"choices":[{"text":" s","index":0,"logprobs":null,"finish_reason":null}]})"
+      "\n\n"
+      R"(data: {"choices":[{"text":"","index":0,"logprobs":null,"finish_reason":"length"}],)"
+      R"("usage":{"completion_tokens":2,"prompt_tokens":7,"total_tokens":9,)"
+      R"("prompt_tokens_details":{"cached_tokens":0}},"timings":{"cache_n":0,"prompt_n":7,)"
+      R"("prompt_ms":1.226,"prompt_per_second":5709.624796084829,"predicted_n":2,)"
+      R"("predicted_ms":1.193,"predicted_per_second":1676.4459346186084}})"
+      "\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(s.arrivals.size(), 2u);
+  EXPECT_EQ(s.completion_tokens, 2);
+  EXPECT_EQ(s.cached_tokens, 0);
+  // Its clock of two tokens starts when the first is there: one interval in 1.193 ms.
+  EXPECT_NEAR(s.server_decode_ts.value(), 1000 / 1.193, 1e-9);
+  EXPECT_TRUE(s.complete);
+  const TokenStream chat =
+      stream_of("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n");
+  EXPECT_TRUE(chat.arrivals.empty());
+}
+
 ProbeRow decode_row(double ts) {
   ProbeRow r;
-  r.n_tokens = 64;
+  r.row.n_tokens = 64;
+  r.row.tok_s = ts;
   r.samples = {ts};
   r.measures.itl = {0.01, 0.01};
   r.measures.tokens_per_chunk = 1;
-  r.predicted = Throughput{};
-  r.predicted->ts = 100;
-  r.predicted->ts_low = 90;
-  r.predicted->ts_high = 110;
-  r.predicted->ts_speed_of_light = 125;
-  r.predicted->bound = Bound::WeightBandwidth;
+  r.result = RowResult{};
+  r.result->measured = ts;
+  r.result->predicted = 100;
+  r.result->low = 90;
+  r.result->high = 110;
+  r.result->error = 100 / ts - 1;
+  r.result->inside = ts >= 90 && ts <= 110;
+  r.result->speed_of_light = 125;
+  r.causes = {{"a cause", "its figures"}, {"another", "with others"}};
   return r;
 }
 
 TEST(ProbeReading, NamesTheLikeliestCause) {
   EXPECT_THAT(likely_reading(decode_row(100)), HasSubstr("as predicted"));
   EXPECT_THAT(likely_reading(decode_row(100)), HasSubstr("80 % of the wall"));
-  EXPECT_THAT(likely_reading(decode_row(50)), HasSubstr("50 % slower than predicted, 10.00 ms"));
-  EXPECT_THAT(likely_reading(decode_row(120)), HasSubstr("20 % faster"));
-  EXPECT_THAT(likely_reading(decode_row(200)), HasSubstr("faster than the wall"));
+  EXPECT_EQ(likely_reading(decode_row(50)), "50 % slower than predicted: a cause (its figures)");
+  EXPECT_THAT(likely_reading(decode_row(120)), HasSubstr("20 % faster than predicted: a cause"));
+  ProbeRow wide = decode_row(160);
+  wide.result->inside = true;
+  EXPECT_THAT(likely_reading(wide), HasSubstr("inside the band"));
+  ProbeRow elsewhere = decode_row(50);
+  elsewhere.measures.server_decode_ts = {98};
+  EXPECT_THAT(likely_reading(elsewhere), HasSubstr("not by the server's own clock (98.00 tok/s)"));
   ProbeRow uneven = decode_row(100);
   uneven.measures.itl = {0.01, 0.01, 0.01, 0.09};
   EXPECT_THAT(likely_reading(uneven), HasSubstr("uneven"));

@@ -41,11 +41,22 @@ TEST(RowNames, DevicesByPatternByWordsAndByOwnName) {
   EXPECT_EQ(machine_of("NVIDIA GeForce RTX 5090"), "rtx-5090");
   EXPECT_EQ(machine_of("2x GB10 (TP=2, RoCE 200G)"), "2xgb10");
   EXPECT_EQ(machine_of("4 x GB10"), "4xgb10");
+  EXPECT_EQ(machine_of("2\u00d7 DGX Spark"), "2xgb10");
+  EXPECT_EQ(machine_of("2 DGX Spark"), "2xgb10");
+  EXPECT_EQ(machine_of("Dual DGX Spark"), "2xgb10");
+  EXPECT_EQ(machine_of("DGX Spark x2"), "2xgb10");
+  EXPECT_EQ(machine_of("DGX Spark (x2)"), "2xgb10");
+  EXPECT_EQ(machine_of("1x RTX 5090"), "rtx-5090");
+  EXPECT_EQ(machine_of("RTX5090"), "rtx-5090");
+  EXPECT_EQ(machine_of("Jetson AGX Thor 128GB"), "thor");
+  EXPECT_EQ(machine_of("4090 RTX"), "rtx-4090");
 }
 
 TEST(RowNames, DevicesThatAreNotDescribed) {
   EXPECT_EQ(machine_of("Quantum 9000"), "no machine describes the device: Quantum 9000");
   EXPECT_THAT(machine_of("RTX 5090 Laptop GPU"), HasSubstr("no machine describes"));
+  EXPECT_THAT(machine_of("RTX 3090 Ti"), HasSubstr("no machine describes"));
+  EXPECT_THAT(machine_of("A100 80GB PCIe"), HasSubstr("no machine describes"));
   EXPECT_THAT(machine_of("2x EPYC 9355 (experts) + RTX PRO 6000"), HasSubstr("several kinds"));
   EXPECT_THAT(machine_of("2x RTX 5090"), HasSubstr("no link joins several"));
 }
@@ -73,6 +84,7 @@ TEST(RowNames, BuildNumbersChooseTheFamily) {
   };
   EXPECT_EQ(backend("llama.cpp b6918 (llama-bench)"), "bandwall-cpu");
   EXPECT_EQ(backend("llama.cpp b7001"), "llama.cpp-cuda");
+  EXPECT_EQ(backend("llama.cpp build 6918"), "bandwall-cpu");
   EXPECT_EQ(backend("llama.cpp (2024)"), "llama.cpp-cuda");  // no build: the newest family
 }
 
@@ -105,8 +117,20 @@ TEST(RowNames, QuantizationsBecomeFormats) {
   EXPECT_NEAR(gib(weights("gpt-oss-20b", "MXFP4", "vllm")), 12.83, 0.1);  // attention in BF16
   EXPECT_NEAR(gib(weights("qwen3-30b-a3b", "Q8_0")), 30.25, 0.05);
   EXPECT_NEAR(gib(weights("llama-3.1-8b", "bf16", "vllm")), 14.96, 0.05);
+  EXPECT_DOUBLE_EQ(gib(weights("llama-3.1-8b", "IQ2_M - 2.7 bpw")),
+                   gib(weights("llama-3.1-8b", "IQ2_M")));
+  EXPECT_DOUBLE_EQ(gib(weights("llama-3.1-8b", "GPTQ-Int8", "vllm")),
+                   gib(weights("llama-3.1-8b", "FP8", "vllm")));
+  EXPECT_THAT(weights("llama-3.1-8b", "Int4-Int8Mix", "vllm").problem, HasSubstr("not stated"));
+  // Groups of 64 with two 16-bit figures: half a bit more than the name says.
+  EXPECT_NEAR(gib(weights("llama-3.1-8b", "5bit-DWQ", "mlx")) * kGiB * 8 / 8.03e9, 5.5, 0.01);
   // Every matrix but the tables in 4.5 bits.
   EXPECT_NEAR(gib(weights("llama-3.1-8b", "NVFP4", "vllm")) * kGiB / 1e9, 6.03, 0.05);
+  // Recipes for vLLM leave delta layers in BF16, 30 of them with 33.6 million values.
+  EXPECT_NEAR((gib(weights("qwen3.6-35b-a3b", "BF16", "vllm")) -
+               gib(weights("qwen3.6-35b-a3b", "NVFP4", "vllm"))) *
+                  kGiB / 1e9,
+              (34.66 - 1.017 - 1.01) * (2 - 0.5625), 0.3);
   EXPECT_EQ(weights("llama-3.1-8b", "Q4_K_M default (not stated per row)").problem,
             "the quantization is not stated");
   EXPECT_EQ(weights("llama-3.1-8b", "wonderful-3").problem,

@@ -264,6 +264,20 @@ TEST_F(GapCauses, BatchesShareExperts) {
   EXPECT_FALSE(causes(0.5).empty());
 }
 
+TEST_F(GapCauses, TimeOnTheWayToAServer) {
+  m.phase = MeasuredPhase::Prefill;
+  m.n_tokens = 64;
+  m.engine = "llama.cpp (probe, reuse counted)";
+  const auto slow = causes(0.5);
+  ASSERT_GE(slow.size(), 2u);
+  EXPECT_THAT(slow[0].cause, HasSubstr("outside the model"));
+  EXPECT_THAT(causes(1e-4)[0].cause, testing::Not(HasSubstr("outside the model")));  // seconds
+  m.engine += ", server's clock agrees";
+  EXPECT_THAT(causes(0.5)[0].cause, testing::Not(HasSubstr("outside the model")));
+  // The server says what it reused: no prefix cache explains a fast prompt.
+  EXPECT_THAT(causes(4)[0].cause, HasSubstr("faster arithmetic"));
+}
+
 TEST_F(GapCauses, PromptsFromTheCacheAndSmallMicroBatches) {
   m.phase = MeasuredPhase::Prefill;
   m.n_tokens = 2048;
