@@ -73,8 +73,9 @@ Speculation speculate(const Machine& machine, const Backend& backend, const Mode
   Speculation s;
   s.plain = plain.step;
   s.verify = step_of(machine, backend, model, scenario, options.n_draft + 1).step;
-  s.draft = (options.draft != nullptr ? step_of(machine, backend, *options.draft, draft_of(scenario), 1).step
-                                      : own_draft_step(plain, model.hyper)) *
+  s.draft = (options.draft != nullptr
+                 ? step_of(machine, backend, *options.draft, draft_of(scenario), 1).step
+                 : own_draft_step(plain, model.hyper)) *
             guesses;
   s.tokens_per_round = yield(options.acceptance, options.n_draft);
   const Seconds round = s.draft + s.verify;

@@ -200,9 +200,10 @@ bool has_figure(const Backend& backend, std::string_view path) { return has(back
 std::vector<std::string> figure_groups(const Machine& machine) { return groups(machine); }
 std::vector<std::string> figure_groups(const Backend& backend) {
   std::vector<std::string> names = groups(backend);
-  for (const char* name : {"stream", "kv_stream", "kv_elements", "gemm", "attention_rate",
-                           "op_seconds", "cached_op_seconds", "batch_op_seconds", "activation_stream", "layer_seconds",
-                           "step_seconds", "overlap", "routing_concentration"}) {
+  for (const char* name :
+       {"stream", "kv_stream", "kv_elements", "gemm", "attention_rate", "op_seconds",
+        "cached_op_seconds", "batch_op_seconds", "activation_stream", "layer_seconds",
+        "step_seconds", "overlap", "routing_concentration"}) {
     if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
   }
   return names;

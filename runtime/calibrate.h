@@ -38,7 +38,7 @@ struct Calibration {
 Calibration calibrate(const CalibrateOptions& options);
 
 // Plain reading at this moment. How the pages of a file lie in memory decides how fast they are
-// read (by a tenth and more between files, from run to run), so its weights are read where they lie.
+// read, by a tenth and more between files, so its weights are read where they lie.
 struct PlainReading {
   BytesPerSecond memory;  // of memory in huge pages where the system grants them, as the cache has
   BytesPerSecond pages;   // of the model's own pages; 0 where caches hold a large part of it

@@ -158,9 +158,9 @@ ModelSpec wide_spec(Format format, const ProbeSize& size) {
   h.ffn = plain ? 4096 : 14336;
   h.expert_ffn = h.shared_ffn = 1024;
   const double expert = 3.0 * static_cast<double>(row_bytes(format, h.hidden) * h.expert_ffn);
-  h.experts =
-      std::clamp<std::int64_t>(static_cast<std::int64_t>(share * size.expert_bytes / expert), 8, 64) / 8 *
-      8;
+  h.experts = std::clamp<std::int64_t>(
+                  static_cast<std::int64_t>(share * size.expert_bytes / expert), 8, 64) /
+              8 * 8;
   h.experts_used = std::max<std::int64_t>(2, h.experts / 8);
   h.vocab = vocab_of(share * size.head_bytes, h.hidden, format);
   set_facts(*a, h);

@@ -88,7 +88,8 @@ ReadProbe::~ReadProbe() = default;
 // what was read of them before the next step.
 PlainReading ReadProbe::sample() {
   constexpr std::size_t kOfPages = 128;
-  const auto of_memory = static_cast<std::size_t>(last_cache() / 2.5 / static_cast<double>(kSlice)) + 8;
+  const auto of_memory =
+      static_cast<std::size_t>(last_cache() / 2.5 / static_cast<double>(kSlice)) + 8;
   Series memory, pages;
   impl_->memory.read(impl_->pool, of_memory, memory);
   if (!impl_->pages.slices.empty()) {

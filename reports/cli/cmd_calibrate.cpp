@@ -94,7 +94,7 @@ CommandSpec command_calibrate() {
   return {
       "calibrate",
       "calibrate [--out FILE] [--fit-backend ROWS.csv] [OPTIONS]",
-      "measure this host with the engine's own kernels (about two minutes)",
+      "measure this host with the engine's own kernels (half a minute per format)",
       0,
       0,
       {{"out", "FILE", "",

@@ -365,8 +365,8 @@ int run_run(const Arguments& a) {
   const Generated g = generate(job, engine, form, routing_file.has_value());
   const BandwidthNow after = probe_bandwidth(threads);
   // The ceiling: the best plain read seen while calibrating, before or after.
-  const BytesPerSecond best = std::max({seen, before.best, after.best});
-  follow_bandwidth(host.profile.machine, host.profile.backend, best, threads);
+  follow_bandwidth(host.profile.machine, host.profile.backend,
+                   std::max({seen, before.best, after.best}), threads);
   run.text = job.tokenizer.decode(g.ids);
   run.logits_hash = g.hash;
   run.phases.resize(1);

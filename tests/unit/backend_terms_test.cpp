@@ -98,7 +98,9 @@ TEST(BackendTerms, LongRowsOfDenseBlocksHaveARateOfTheirOwn) {
   double more = 0, bytes = 0;
   for (std::size_t i = 0; i < plain.ops.size(); ++i) {
     const double difference = (own.ops[i].expected - plain.ops[i].expected).value();
-    if (plain.ops[i].key.kind != OpKind::DenseFfn) EXPECT_EQ(difference, 0);
+    if (plain.ops[i].key.kind != OpKind::DenseFfn) {
+      EXPECT_EQ(difference, 0);
+    }
     more += difference;
   }
   for (const auto& [key, row] : plain.ledger.rows) {
