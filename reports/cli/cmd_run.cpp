@@ -385,9 +385,7 @@ int run_run(const Arguments& a) {
     routing_file->commit();
   }
   print_result(form, run);
-  if (job.synthetic) {
-    tell_full_depth(*job.synthetic, host, after.median.memory, job.kv, threads);
-  }
+  if (job.synthetic) tell_full_depth(*job.synthetic, host, after.median.memory, job.kv, threads);
   std::fflush(stdout);  // the report comes before what is wrong with it
   require_equal_bytes(run);
   return kExitDone;
