@@ -20,8 +20,7 @@ constexpr double kQuickBudget = 15;  // seconds; at most this: the quick form
 
 struct Schedule {
   bool quick = false;
-  int rounds = 1;               // of reads and matrices in the caches
-  double at_least = 0.02;       // seconds of one such sample
+  double at_least = 0.02;       // seconds of a sample of reads or matrices in the caches
   int visits = 3;               // of each format: what disturbs the host for seconds spoils one
   int tokens = 6;               // of one visit
   std::size_t arena = 0;
@@ -84,7 +83,6 @@ Schedule make_schedule(const CalibrateOptions& options, const HostInfo& host) {
   s.heads = {{32, 4, 128}, {16, 8, 128}, {64, 8, 64}};
   s.depths = {64, 512, 2048, 6144};
   if (s.quick) {
-    s.rounds = 1;
     s.size.head_bytes *= 0.3;  // just beyond the last cache
     s.size.expert_bytes *= 0.5;
     s.at_least = 0.01;
@@ -159,12 +157,10 @@ class Session {
     const Arena arena(schedule_.arena);
     for (const int threads : counts_) {
       ThreadPool pool(threads, Pinning::On);
-      for (int round = 0; round < schedule_.rounds; ++round) {
-        for (const double set : schedule_.read_sets) {
-          samples_[threads].read[set].add(quiet_sample([&] {
-            return read_rate(pool, arena.data(), static_cast<std::size_t>(set), schedule_.at_least);
-          }));
-        }
+      for (const double set : schedule_.read_sets) {
+        samples_[threads].read[set].add(quiet_sample([&] {
+          return read_rate(pool, arena.data(), static_cast<std::size_t>(set), schedule_.at_least);
+        }));
       }
     }
   }
